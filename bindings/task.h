@@ -1,0 +1,47 @@
+/* Tasks: coroutines that wait for the loop. See docs/design.md, "Tasks". */
+#ifndef BINDINGS_TASK_H
+#define BINDINGS_TASK_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+
+#include "runtime/loop/loop.h"
+
+struct task;
+struct wait;
+
+/* Runs back inside the task, where raising is safe; returns the number of results it pushed. */
+typedef int (*task_finish)(lua_State *L, struct wait *wait);
+
+/* One thing that a task waits for: the first member of an operation. Zero-initialise it. */
+struct wait {
+    struct task *task;
+    task_finish finish;
+    bool done;
+};
+
+/* The loop this Lua state lives on. */
+struct vx_loop *task_loop(lua_State *L);
+
+/* Raises unless the caller may wait here: call it before starting an operation. `what` is the name
+ * that the user called ("vm.sleep"); the message says what to do. */
+void check_may_wait(lua_State *L, const char *what);
+
+/* Parks the running task until wait_done(wait); then finish pushes the results. A cancellation or
+ * the failure of a child raises instead, so the operation must be a to-be-closed userdata on the
+ * caller's stack. The last thing a binding does: `return task_park(L, &op->wait, finish);`. */
+int task_park(lua_State *L, struct wait *wait, task_finish finish);
+
+/* Called by an operation's callback: the task goes on, later, from the loop. Harmless when the
+ * operation has no task parked on it. */
+void wait_done(struct wait *wait);
+
+/* Makes a userdata of `size` bytes whose type has __gc and __close = release, marks it to be closed
+ * when the calling C function ends, and leaves it on top of the stack. The bytes are zero. */
+void *l_new_op(lua_State *L, size_t size, const char *type, lua_CFunction release);
+
+/* Makes a metatable for objects: methods, __gc, __close, __name; idempotent. */
+void l_new_type(lua_State *L, const char *type, const luaL_Reg *methods, lua_CFunction release);
+
+#endif

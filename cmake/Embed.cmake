@@ -1,0 +1,16 @@
+# vx_embed(VAR ROOT FOLDER...): puts every ROOT/FOLDER/**.lua into one C file and its path into VAR.
+# The require name is the path below ROOT with dots: vm/guest.lua is vm.guest, vm/init.lua is vm.
+function(vx_embed var root)
+    set(out "${PROJECT_BINARY_DIR}/embedded_scripts.c")
+    set(scripts "")
+    foreach(folder IN LISTS ARGN)
+        file(GLOB_RECURSE found CONFIGURE_DEPENDS "${root}/${folder}/*.lua")
+        list(APPEND scripts ${found})
+    endforeach()
+    add_custom_command(OUTPUT "${out}"
+        COMMAND "${CMAKE_COMMAND}" "-DOUT=${out}" "-DROOT=${root}" "-DSCRIPTS=${scripts}"
+                -P "${PROJECT_SOURCE_DIR}/cmake/EmbedRun.cmake"
+        DEPENDS ${scripts} "${PROJECT_SOURCE_DIR}/cmake/EmbedRun.cmake"
+        COMMENT "Embedding the Lua library" VERBATIM)
+    set(${var} "${out}" PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,32 @@
+/* What the files of this folder share: the loop's inside. Nobody else includes it. */
+#ifndef VX_LOOP_INTERNAL_H
+#define VX_LOOP_INTERNAL_H
+
+#include <uv.h>
+
+#include "runtime/base/list.h"
+#include "runtime/loop/loop.h"
+
+struct vx_loop {
+    uv_loop_t uv;
+    uv_async_t async;
+    uv_mutex_t lock;
+    struct vx_link posts; /* struct post, under lock */
+    struct vx_link alive; /* struct vx_alive: what the callers hold */
+    int count;
+};
+
+/* A line in the loop's list of what is held, for the leak check at the end. */
+struct vx_alive {
+    struct vx_link link;
+    struct vx_loop *loop;
+    const char *what;
+};
+
+void vx_alive_add(struct vx_alive *alive, struct vx_loop *loop, const char *what);
+void vx_alive_remove(struct vx_alive *alive);
+
+/* Fills err from a libuv error number; returns -1. */
+int vx_err_uv(struct vx_err *err, int code, const char *what);
+
+#endif
