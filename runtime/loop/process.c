@@ -160,10 +160,7 @@ struct vx_process *vx_process_start(struct vx_loop *loop, const struct vx_proces
     }
     proc->running = true;
     vx_alive_add(&proc->alive, loop, "process");
-    if (!opts->inherit_output) {
-        uv_read_start((uv_stream_t *)&proc->out.uv, give_chunk, got_data);
-        uv_read_start((uv_stream_t *)&proc->err.uv, give_chunk, got_data);
-    }
+    vx_process_resume(proc);
     return proc;
 }
 
@@ -231,6 +228,23 @@ void vx_process_close_stdin(struct vx_process *proc)
         free(flush);
         close_stream(&proc->in);
     }
+}
+
+void vx_process_pause(struct vx_process *proc)
+{
+    if (proc->out.open)
+        uv_read_stop((uv_stream_t *)&proc->out.uv);
+    if (proc->err.open)
+        uv_read_stop((uv_stream_t *)&proc->err.uv);
+}
+
+void vx_process_resume(struct vx_process *proc)
+{
+    /* Starting twice is UV_EALREADY, which is what we want. */
+    if (proc->out.open)
+        uv_read_start((uv_stream_t *)&proc->out.uv, give_chunk, got_data);
+    if (proc->err.open)
+        uv_read_start((uv_stream_t *)&proc->err.uv, give_chunk, got_data);
 }
 
 void vx_process_kill(struct vx_process *proc, int signum)

@@ -36,6 +36,11 @@ int vx_process_write(struct vx_process *proc, const char *data, size_t len,
                      vx_process_sent_cb sent, void *arg, struct vx_err *err);
 void vx_process_close_stdin(struct vx_process *proc);
 
+/* Stops reading its output, so that a process faster than its reader blocks instead of filling our
+ * memory; resume reads on. Both are harmless when repeated. While paused, on_exit does not run. */
+void vx_process_pause(struct vx_process *proc);
+void vx_process_resume(struct vx_process *proc);
+
 /* Signals its whole process group; harmless once it has ended. */
 void vx_process_kill(struct vx_process *proc, int signum);
 

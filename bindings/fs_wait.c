@@ -1,0 +1,287 @@
+/* The part of vm.raw.fs that waits: big files and trees on the pool, and locks between
+ * processes. */
+#include "bindings/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/base/buf.h"
+#include "runtime/base/file.h"
+#include "runtime/data/digest.h"
+#include "runtime/loop/pool.h"
+#include "runtime/loop/timer.h"
+#include "bindings/error.h"
+#include "bindings/task.h"
+
+#define JOB_TYPE       "vm.raw.fs.job"
+#define LOCK_TYPE      "vm.raw.fs.lock"
+#define LOCK_WAIT_TYPE "vm.raw.fs.lock.wait"
+#define LOCK_EVERY     0.05 /* flock cannot be waited for on a loop */
+
+struct l_job;
+
+/* What the pool works on; it outlives the task that asked. */
+struct job {
+    struct l_job *op; /* NULL: nobody waits for it any more */
+    char *path;
+    char digest[VX_SHA256_HEX];
+    int rc;
+    struct vx_err err;
+};
+
+struct l_job {
+    struct wait wait;
+    struct job *job;
+};
+
+static int release_job(lua_State *L)
+{
+    struct l_job *op = luaL_checkudata(L, 1, JOB_TYPE);
+
+    if (op->job != NULL)
+        op->job->op = NULL;
+    op->job = NULL;
+    return 0;
+}
+
+static void free_job(struct job *job)
+{
+    free(job->path);
+    free(job);
+}
+
+static void job_done(void *arg)
+{
+    struct job *job = arg;
+
+    if (job->op == NULL)
+        free_job(job);
+    else
+        wait_done(&job->op->wait);
+}
+
+static int run_job(lua_State *L, const char *name, vx_work_fn work, task_finish finish)
+{
+    const char *path = luaL_checkstring(L, 1);
+    struct l_job *op = NULL;
+    struct job *job = NULL;
+    struct vx_err err;
+
+    check_may_wait(L, name);
+    op = l_new_op(L, sizeof *op, JOB_TYPE, release_job);
+    job = vx_zalloc(sizeof *job);
+    job->path = vx_strdup(path);
+    if (vx_pool_run(task_loop(L), work, job_done, job, &err) != 0) {
+        free_job(job);
+        return l_push_fail(L, &err);
+    }
+    job->op = op;
+    op->job = job;
+    return task_park(L, &op->wait, finish);
+}
+
+/* The job is the caller's to free: it has run. */
+static struct job *take_job(struct wait *wait)
+{
+    struct l_job *op = (struct l_job *)wait;
+    struct job *job = op->job;
+
+    op->job = NULL;
+    return job;
+}
+
+static void sha256_work(void *arg)
+{
+    struct job *job = arg;
+
+    job->rc = vx_sha256_file(job->path, job->digest, &job->err);
+}
+
+static int sha256_finish(lua_State *L, struct wait *wait)
+{
+    struct job *job = take_job(wait);
+    struct job copy = *job;
+
+    free_job(job);
+    if (copy.rc != 0)
+        return l_push_fail(L, &copy.err);
+    lua_pushstring(L, copy.digest);
+    return 1;
+}
+
+/* sha256(path): waits; the file's digest in hexadecimal. */
+static int l_sha256(lua_State *L)
+{
+    return run_job(L, "fs.sha256", sha256_work, sha256_finish);
+}
+
+static void remove_tree_work(void *arg)
+{
+    struct job *job = arg;
+
+    job->rc = vx_file_remove_tree(job->path, &job->err);
+}
+
+static int remove_tree_finish(lua_State *L, struct wait *wait)
+{
+    struct job *job = take_job(wait);
+    struct job copy = *job;
+
+    free_job(job);
+    if (copy.rc != 0)
+        return l_push_fail(L, &copy.err);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* remove_tree(path): waits; removes a file or a folder with all in it, following no link. */
+static int l_remove_tree(lua_State *L)
+{
+    return run_job(L, "fs.remove_tree", remove_tree_work, remove_tree_finish);
+}
+
+struct l_lock {
+    int fd; /* -1: closed */
+};
+
+struct l_lock_wait {
+    struct wait wait;
+    struct vx_loop *loop;
+    struct vx_timer *timer;
+    struct l_lock *lock; /* below on the caller's stack */
+    const char *path;    /* the same */
+    int code;
+    bool given; /* to the caller, who closes it */
+};
+
+static void close_lock(struct l_lock *lock)
+{
+    if (lock->fd >= 0)
+        close(lock->fd); /* and with it the lock */
+    lock->fd = -1;
+}
+
+static int release_lock(lua_State *L)
+{
+    close_lock(luaL_checkudata(L, 1, LOCK_TYPE));
+    return 0;
+}
+
+static int release_lock_wait(lua_State *L)
+{
+    struct l_lock_wait *op = luaL_checkudata(L, 1, LOCK_WAIT_TYPE);
+
+    vx_timer_free(op->timer);
+    op->timer = NULL;
+    if (!op->given)
+        close_lock(op->lock); /* it came too late, after a cancellation */
+    op->given = true;
+    return 0;
+}
+
+/* 0, or an errno: EWOULDBLOCK while another holds it. */
+static int try_lock(struct l_lock *lock, const char *path)
+{
+    struct stat ours, theirs;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int code = 0;
+
+    if (fd < 0)
+        return errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        code = errno;
+    /* Whoever held it may have removed the file: then this lock guards nothing. */
+    else if (fstat(fd, &ours) != 0 || stat(path, &theirs) != 0 ||
+             ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)
+        code = EWOULDBLOCK;
+    if (code != 0)
+        close(fd);
+    else
+        lock->fd = fd;
+    return code;
+}
+
+static void lock_again(void *arg)
+{
+    struct l_lock_wait *op = arg;
+
+    op->code = try_lock(op->lock, op->path);
+    vx_timer_free(op->timer);
+    op->timer = NULL;
+    if (op->code == EWOULDBLOCK)
+        op->timer = vx_timer_new(op->loop, LOCK_EVERY, lock_again, op);
+    else
+        wait_done(&op->wait);
+}
+
+static int push_lock_failed(lua_State *L, int code, const char *path)
+{
+    struct vx_err err;
+
+    if (code == EWOULDBLOCK)
+        vx_err_set(&err, VX_EXISTS, code, "another process holds the lock %s", path);
+    else
+        vx_err_errno(&err, code, "cannot lock %s", path);
+    return l_push_fail(L, &err);
+}
+
+static int lock_finish(lua_State *L, struct wait *wait)
+{
+    struct l_lock_wait *op = (struct l_lock_wait *)wait;
+
+    if (op->code != 0)
+        return push_lock_failed(L, op->code, op->path);
+    op->given = true;
+    lua_pushvalue(L, 3);
+    return 1;
+}
+
+/* lock(path, [try]): waits until the lock is ours, which it is until closed, or until the
+ * process ends; with try, a lock that another holds is an error of kind "exists" at once. */
+static int l_lock(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    bool once = lua_toboolean(L, 2);
+    struct l_lock_wait *op = NULL;
+    struct l_lock *lock = NULL;
+    int code = 0;
+
+    lua_settop(L, 2);
+    lock = lua_newuserdatauv(L, sizeof *lock, 0);
+    lock->fd = -1;
+    luaL_setmetatable(L, LOCK_TYPE);
+    code = try_lock(lock, path);
+    if (code == 0)
+        return 1;
+    if (code != EWOULDBLOCK || once)
+        return push_lock_failed(L, code, path);
+    check_may_wait(L, "fs.lock");
+    op = l_new_op(L, sizeof *op, LOCK_WAIT_TYPE, release_lock_wait);
+    op->lock = lock;
+    op->loop = task_loop(L);
+    op->path = path;
+    op->timer = vx_timer_new(op->loop, LOCK_EVERY, lock_again, op);
+    return task_park(L, &op->wait, lock_finish);
+}
+
+static const luaL_Reg lock_methods[] = {
+    { "close", release_lock },
+    { NULL, NULL },
+};
+
+const luaL_Reg fs_wait_functions[] = {
+    { "lock", l_lock },
+    { "remove_tree", l_remove_tree },
+    { "sha256", l_sha256 },
+    { NULL, NULL },
+};
+
+void fs_wait_setup(lua_State *L)
+{
+    l_new_type(L, LOCK_TYPE, lock_methods, release_lock);
+}
