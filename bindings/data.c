@@ -1,0 +1,283 @@
+/* vm.raw.data: digests, keys and archives. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "runtime/base/buf.h"
+#include "runtime/data/cpio.h"
+#include "runtime/data/digest.h"
+#include "runtime/data/key.h"
+#include "runtime/data/unpack.h"
+#include "runtime/loop/pool.h"
+#include "bindings/error.h"
+#include "bindings/fields.h"
+#include "bindings/task.h"
+
+#define JOB_TYPE "vm.raw.data.job"
+#define KEY_TYPE "vm.raw.data.key"
+
+/* sha256(bytes): in hexadecimal. */
+static int l_sha256(lua_State *L)
+{
+    size_t len = 0;
+    const char *data = luaL_checklstring(L, 1, &len);
+    char hex[VX_SHA256_HEX];
+    struct vx_err err;
+
+    if (vx_sha256_bytes(data, len, hex, &err) != 0)
+        return l_push_fail(L, &err);
+    lua_pushstring(L, hex);
+    return 1;
+}
+
+static int release_key(lua_State *L)
+{
+    vx_key_free(luaL_checkudata(L, 1, KEY_TYPE));
+    return 0;
+}
+
+static void set_buf(lua_State *L, const char *name, const struct vx_buf *buf)
+{
+    lua_pushlstring(L, vx_buf_cstr(buf), buf->len);
+    lua_setfield(L, -2, name);
+}
+
+/* ed25519([comment]): a new pair: { private = OpenSSH's text, public = line, dropbear = bytes
+ * }. */
+static int l_ed25519(lua_State *L)
+{
+    const char *comment = luaL_optstring(L, 1, "");
+    struct vx_key *key = l_new_op(L, sizeof *key, KEY_TYPE, release_key);
+    struct vx_err err;
+
+    if (vx_key_new(comment, key, &err) != 0)
+        return l_push_fail(L, &err);
+    lua_createtable(L, 0, 3);
+    set_buf(L, "private", &key->private_text);
+    set_buf(L, "public", &key->public_line);
+    set_buf(L, "dropbear", &key->dropbear);
+    return 1;
+}
+
+struct l_job;
+
+/* What the pool works on; it outlives the task that asked. */
+struct job {
+    struct l_job *op; /* NULL: nobody waits for it any more */
+    char *out;
+    char *compress;
+    struct vx_cpio_entry *entries;
+    size_t count;
+    char *data;
+    size_t len, max;
+    struct vx_buf unpacked;
+    int rc;
+    struct vx_err err;
+};
+
+struct l_job {
+    struct wait wait;
+    struct job *job;
+    bool running;
+};
+
+static void free_job(struct job *job)
+{
+    for (size_t i = 0; i < job->count; i++) {
+        const struct vx_cpio_entry *entry = &job->entries[i];
+
+        free((char *)(uintptr_t)entry->path);
+        free((char *)(uintptr_t)entry->link);
+        free((char *)(uintptr_t)entry->file);
+        free((char *)(uintptr_t)entry->data);
+    }
+    free(job->entries);
+    free(job->out);
+    free(job->compress);
+    free(job->data);
+    vx_buf_free(&job->unpacked);
+    free(job);
+}
+
+static int release_job(lua_State *L)
+{
+    struct l_job *op = luaL_checkudata(L, 1, JOB_TYPE);
+    struct job *job = op->job;
+
+    op->job = NULL;
+    if (job == NULL)
+        return 0;
+    if (op->running)
+        job->op = NULL;
+    else
+        free_job(job);
+    return 0;
+}
+
+static void job_done(void *arg)
+{
+    struct job *job = arg;
+
+    if (job->op == NULL) {
+        free_job(job);
+    } else {
+        job->op->running = false;
+        wait_done(&job->op->wait);
+    }
+}
+
+/* The operation owns its job until the pool has it; filling the job may raise meanwhile. */
+static struct l_job *new_job(lua_State *L)
+{
+    struct l_job *op = l_new_op(L, sizeof *op, JOB_TYPE, release_job);
+
+    op->job = vx_zalloc(sizeof *op->job);
+    op->job->op = op;
+    return op;
+}
+
+static int run_job(lua_State *L, struct l_job *op, vx_work_fn work, task_finish finish)
+{
+    struct vx_err err;
+
+    if (vx_pool_run(task_loop(L), work, job_done, op->job, &err) != 0)
+        return l_push_fail(L, &err);
+    op->running = true;
+    return task_park(L, &op->wait, finish);
+}
+
+static char *copy_field(lua_State *L, const char *name, size_t *len)
+{
+    size_t size = 0;
+    const char *str = field_lstring(L, -1, name, &size);
+    char *copy = NULL;
+
+    if (str != NULL) {
+        copy = vx_alloc(size + 1);
+        memcpy(copy, str, size);
+        copy[size] = '\0';
+    }
+    if (len != NULL)
+        *len = size;
+    return copy;
+}
+
+/* Reads the entry on top of the stack; job->count counts it first, so that a raise frees it. */
+static void check_entry(lua_State *L, struct job *job)
+{
+    struct vx_cpio_entry *entry = &job->entries[job->count++];
+
+    entry->path = copy_field(L, "path", NULL);
+    entry->mode = (unsigned)field_integer(L, -1, "mode", 0);
+    entry->link = copy_field(L, "link", NULL);
+    entry->file = copy_field(L, "file", NULL);
+    entry->data = copy_field(L, "data", &entry->len);
+    entry->major = (unsigned)field_integer(L, -1, "major", 0);
+    entry->minor = (unsigned)field_integer(L, -1, "minor", 0);
+    if (entry->path == NULL || (entry->mode & S_IFMT) == 0)
+        luaL_error(L, "entry %d of the archive needs a path, and a mode with its type",
+                   (int)job->count);
+    if (S_ISLNK(entry->mode) && entry->link == NULL)
+        luaL_error(L, "%s is a link without a target", entry->path);
+}
+
+static void cpio_work(void *arg)
+{
+    struct job *job = arg;
+
+    job->rc = vx_cpio_write(job->out, job->entries, job->count, job->compress, &job->err);
+}
+
+static int cpio_finish(lua_State *L, struct wait *wait)
+{
+    struct job *job = ((struct l_job *)wait)->job;
+
+    if (job->rc != 0)
+        return l_push_fail(L, &job->err);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* cpio(out, entries, [{ compress = }]): waits; an archive of the entries in their order, each
+ * { path =, mode = with its type, data = or file = or link = or major =, minor = }. */
+static int l_cpio(lua_State *L)
+{
+    const char *out = luaL_checkstring(L, 1);
+    struct l_job *op = NULL;
+    lua_Unsigned count = 0;
+
+    luaL_checktype(L, 2, LUA_TTABLE);
+    count = lua_rawlen(L, 2);
+    if (lua_isnoneornil(L, 3)) {
+        lua_settop(L, 2);
+        lua_newtable(L);
+    }
+    luaL_checktype(L, 3, LUA_TTABLE);
+    check_may_wait(L, "data.cpio");
+    op = new_job(L);
+    op->job->out = vx_strdup(out);
+    op->job->compress = vx_strdup(field_string(L, 3, "compress", "none"));
+    op->job->entries = vx_zalloc((size_t)(count + 1) * sizeof *op->job->entries);
+    for (lua_Unsigned i = 1; i <= count; i++) {
+        lua_rawgeti(L, 2, (lua_Integer)i);
+        luaL_argcheck(L, lua_istable(L, -1), 2, "each entry must be a table");
+        check_entry(L, op->job);
+        lua_pop(L, 1);
+    }
+    return run_job(L, op, cpio_work, cpio_finish);
+}
+
+static void unpack_work(void *arg)
+{
+    struct job *job = arg;
+
+    job->rc = vx_unpack(job->data, job->len, job->max, &job->unpacked, &job->err);
+}
+
+static int unpack_finish(lua_State *L, struct wait *wait)
+{
+    struct job *job = ((struct l_job *)wait)->job;
+
+    if (job->rc != 0)
+        return l_push_fail(L, &job->err);
+    lua_pushlstring(L, vx_buf_cstr(&job->unpacked), job->unpacked.len);
+    return 1;
+}
+
+/* decompress(bytes, [max]): waits; the content of gzip, xz, zstd, lz4 or bzip2 data; more than
+ * max bytes (256 MiB) is an error of kind "limit". */
+static int l_decompress(lua_State *L)
+{
+    size_t len = 0;
+    const char *data = luaL_checklstring(L, 1, &len);
+    lua_Integer max = luaL_optinteger(L, 2, 256 * 1024 * 1024);
+    struct l_job *op = NULL;
+
+    luaL_argcheck(L, max >= 0, 2, "max must not be negative");
+    check_may_wait(L, "data.decompress");
+    op = new_job(L);
+    op->job->data = vx_alloc(len + 1);
+    memcpy(op->job->data, data, len);
+    op->job->len = len;
+    op->job->max = (size_t)max;
+    return run_job(L, op, unpack_work, unpack_finish);
+}
+
+static const luaL_Reg functions[] = {
+    { "cpio", l_cpio },       { "decompress", l_decompress },
+    { "ed25519", l_ed25519 }, { "sha256", l_sha256 },
+    { NULL, NULL },
+};
+
+int luaopen_raw_data(lua_State *L);
+
+int luaopen_raw_data(lua_State *L)
+{
+    luaL_newlib(L, functions);
+    return 1;
+}
