@@ -15,7 +15,8 @@ long long field_integer(lua_State *L, int table, const char *name, long long fal
 bool field_bool(lua_State *L, int table, const char *name, bool fallback);
 
 /* A list of strings as a NULL-terminated array in a userdata that it leaves on the stack; NULL (and
- * a nil on the stack) when the field is absent. The strings live as long as the table holds them. */
+ * a nil on the stack) when the field is absent. The strings live as long as the table holds
+ * them. */
 const char *const *field_strings(lua_State *L, int table, const char *name);
 
 #endif

@@ -31,7 +31,7 @@ enum vx_kind {
     VX_KINDS
 };
 
-/* code is the library's own number (errno, virErrorNumber, LIBSSH2_ERROR_...), 0 if there is none. */
+/* code: the library's own number (errno, virErrorNumber, LIBSSH2_ERROR_...), 0 if it has none. */
 struct vx_err {
     enum vx_kind kind;
     int code;
@@ -53,6 +53,7 @@ int vx_err_errno(struct vx_err *err, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Puts "<text>: " before the message. Returns -1. */
-int vx_err_prefix(struct vx_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int vx_err_prefix(struct vx_err *err, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

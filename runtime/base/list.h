@@ -13,16 +13,19 @@ struct vx_link {
 /* The struct of the given type that holds this link as the given member. */
 #define VX_OF(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
+/* Makes a head (or a link that is in no list) point to itself. */
 static inline void vx_list_init(struct vx_link *head)
 {
     head->next = head->prev = head;
 }
 
+/* Whether a head has no links. */
 static inline bool vx_list_empty(const struct vx_link *head)
 {
     return head->next == head;
 }
 
+/* Puts a link that is in no list at the end. */
 static inline void vx_list_push(struct vx_link *head, struct vx_link *link)
 {
     link->prev = head->prev;

@@ -23,6 +23,7 @@ struct vx_alive {
     const char *what;
 };
 
+/* Counts something that must be released before the loop is freed; what names it for the log. */
 void vx_alive_add(struct vx_alive *alive, struct vx_loop *loop, const char *what);
 void vx_alive_remove(struct vx_alive *alive);
 

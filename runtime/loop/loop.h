@@ -10,6 +10,7 @@ struct vx_loop;
 
 typedef void (*vx_post_cb)(void *arg);
 
+/* Makes a loop, which belongs to the calling thread and is the caller's to free. NULL with err. */
 struct vx_loop *vx_loop_new(struct vx_err *err);
 
 /* Closes the loop. Every timer, watch, signal, process and job must have been released; what was

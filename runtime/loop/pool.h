@@ -10,7 +10,8 @@ typedef void (*vx_work_fn)(void *arg);
 typedef void (*vx_done_cb)(void *arg);
 
 /* Queues work for the pool. arg must live until done has run, whatever becomes of the task that
- * asked: done frees what nobody waits for any more. Returns 0, or -1 with err; then neither runs. */
+ * asked: done frees what nobody waits for any more. Returns 0, or -1 with err: then neither
+ * runs. */
 int vx_pool_run(struct vx_loop *loop, vx_work_fn work, vx_done_cb done, void *arg,
                 struct vx_err *err);
 

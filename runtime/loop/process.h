@@ -26,7 +26,7 @@ struct vx_process_opts {
     void *arg;
 };
 
-/* Starts a process in a process group of its own, so that a Ctrl-C at the terminal reaches only us. */
+/* Starts a process in a process group of its own: a Ctrl-C at the terminal reaches only us. */
 struct vx_process *vx_process_start(struct vx_loop *loop, const struct vx_process_opts *opts,
                                     struct vx_err *err);
 pid_t vx_process_pid(const struct vx_process *proc);
@@ -44,7 +44,7 @@ void vx_process_resume(struct vx_process *proc);
 /* Signals its whole process group; harmless once it has ended. */
 void vx_process_kill(struct vx_process *proc, int signum);
 
-/* Kills it with SIGKILL if it still runs, and lets go; no callback runs after this. NULL is fine. */
+/* Kills it with SIGKILL if it still runs, lets go; no callback runs after this. NULL is fine. */
 void vx_process_free(struct vx_process *proc);
 
 #endif

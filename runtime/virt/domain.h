@@ -27,6 +27,7 @@ enum vx_domain_verb {
     VX_DOMAIN_UNDEFINE, /* with snapshot records, NVRAM and saved state; disks stay */
 };
 
+/* Does one of the above on the pool; nothing is returned. */
 struct vx_call *vx_domain_do(struct vx_domain *domain, enum vx_domain_verb verb, vx_call_cb fn,
                              void *arg, struct vx_err *err);
 

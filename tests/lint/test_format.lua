@@ -1,0 +1,36 @@
+-- timeout: 240
+-- clang-format would change no C file.
+local t = require "harness"
+local tree = require "lint.tree"
+
+local function clang_format(arguments)
+    return tree.run(("cd %s && clang-format --style=file:.clang-format --dry-run -Werror %s")
+        :format(tree.quote(tree.root), arguments))
+end
+
+t.test("clang-format would change no c file", function()
+    tree.need(t, "clang-format")
+    local files = tree.files({ "runtime", "bindings", "tests" }, "*.c", "*.h")
+    t.check(#files > 10, "the tree was not found")
+    for i, path in ipairs(files) do
+        files[i] = tree.quote(path)
+    end
+    local output, ok = clang_format(table.concat(files, " "))
+    t.check(ok, output)
+end)
+
+t.test("the lint sees a brace and a width that are not ours", function()
+    tree.need(t, "clang-format")
+    for _, sample in ipairs {
+        "int f(void) {\n    return 0;\n}\n",
+        "int f(void)\n{\n  return 0;\n}\n",
+        "int f(int " .. ("a"):rep(50) .. ", int " .. ("b"):rep(50) .. ");\n",
+    } do
+        local output, ok = tree.with_sample(sample, ".c", clang_format)
+        t.check(not ok, "not seen: " .. sample .. output)
+    end
+    local output, ok = tree.with_sample("int f(void)\n{\n    return 0;\n}\n", ".c", clang_format)
+    t.check(ok, output)
+end)
+
+t.finish()

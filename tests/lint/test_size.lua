@@ -1,0 +1,65 @@
+-- No file is too long to be read in one go (a long one is split by noun), and no line too wide.
+local t = require "harness"
+local tree = require "lint.tree"
+
+local function limit(path)
+    if path:find "^tests/" then return 700 end
+    return path:find "%.lua$" and 400 or 500
+end
+
+local function check_size(path, text)
+    local count = #tree.lines(text)
+    if count > limit(path) then
+        return { ("%s: %d lines, the limit is %d: split it by noun"):format(path, count, limit(path)) }
+    end
+    return {}
+end
+
+-- clang-format keeps code within 96 columns but leaves comments alone; these may reach 100. A line
+-- of Lua has as much room as luacheck gives it.
+local function check_width(path, text)
+    local complaints = {}
+    local columns = path:find "%.lua$" and 120 or 100
+    for number, line in ipairs(tree.lines(text)) do
+        if (utf8.len(line) or #line) > columns then
+            complaints[#complaints + 1] = ("%s:%d: wider than %d columns"):format(path, number, columns)
+        end
+    end
+    return complaints
+end
+
+t.test("no line is wider than its kind allows", function()
+    local complaints = {}
+    for _, path in ipairs(tree.files({ "runtime", "bindings", "scripts", "tests" }, "*.c", "*.h", "*.lua")) do
+        for _, complaint in ipairs(check_width(path, tree.read(path))) do
+            complaints[#complaints + 1] = complaint
+        end
+    end
+    tree.none(complaints)
+end)
+
+t.test("no file is longer than its kind allows", function()
+    local files = tree.files({ "runtime", "bindings", "scripts", "tests" }, "*.c", "*.h", "*.lua")
+    t.check(#files > 10, "the tree was not found")
+    local complaints = {}
+    for _, path in ipairs(files) do
+        complaints[#complaints + 1] = check_size(path, tree.read(path))[1]
+    end
+    tree.none(complaints)
+end)
+
+t.test("the lint sees one line too many", function()
+    t.equal(#check_size("runtime/base/x.c", ("x\n"):rep(500)), 0)
+    t.equal(#check_size("runtime/base/x.c", ("x\n"):rep(501)), 1)
+    t.equal(#check_size("scripts/vm/x.lua", ("x\n"):rep(401)), 1)
+    t.equal(#check_size("tests/c/x.c", ("x\n"):rep(700)), 0)
+    t.equal(#check_size("tests/c/x.c", ("x\n"):rep(700) .. "x"), 1)
+end)
+
+t.test("the lint sees one column too many", function()
+    t.equal(#check_width("runtime/base/x.c", ("x"):rep(100) .. "\n"), 0)
+    t.equal(#check_width("runtime/base/x.c", "y\n" .. ("x"):rep(101) .. "\n"), 1)
+    t.equal(#check_width("scripts/vm/x.lua", ("x"):rep(121)), 1)
+end)
+
+t.finish()
