@@ -179,6 +179,7 @@ static void check_entry(lua_State *L, struct job *job)
     entry->data = copy_field(L, "data", &entry->len);
     entry->major = (unsigned)field_integer(L, -1, "major", 0);
     entry->minor = (unsigned)field_integer(L, -1, "minor", 0);
+    entry->owner = (unsigned)field_integer(L, -1, "owner", 0);
     if (entry->path == NULL || (entry->mode & S_IFMT) == 0)
         luaL_error(L, "entry %d of the archive needs a path, and a mode with its type",
                    (int)job->count);
@@ -204,7 +205,7 @@ static int cpio_finish(lua_State *L, struct wait *wait)
 }
 
 /* cpio(out, entries, [{ compress = }]): waits; an archive of the entries in their order, each
- * { path =, mode = with its type, data = or file = or link = or major =, minor = }. */
+ * { path =, mode = with its type, data = or file = or link = or major =, minor =, owner = }. */
 static int l_cpio(lua_State *L)
 {
     const char *out = luaL_checkstring(L, 1);

@@ -85,6 +85,8 @@ static int add_entry(struct archive *archive, const struct vx_cpio_entry *entry,
     archive_entry_set_mode(head, (mode_t)entry->mode);
     archive_entry_set_mtime(head, 0, 0);
     archive_entry_set_nlink(head, 1);
+    archive_entry_set_uid(head, entry->owner);
+    archive_entry_set_gid(head, entry->owner);
     archive_entry_set_rdevmajor(head, entry->major);
     archive_entry_set_rdevminor(head, entry->minor);
     if (entry->link != NULL)
@@ -111,7 +113,7 @@ static int write_all(int fd, const char *out, const struct vx_cpio_entry *entrie
     int rc = add_filter(archive, compress, err);
 
     if (rc == 0 && (archive_write_set_format_cpio_newc(archive) != ARCHIVE_OK ||
-                    archive_write_set_bytes_in_last_block(archive, 4) != ARCHIVE_OK ||
+                    archive_write_set_bytes_in_last_block(archive, 1) != ARCHIVE_OK ||
                     archive_write_open_fd(archive, fd) != ARCHIVE_OK))
         rc = failed(err, archive, out);
     for (size_t i = 0; rc == 0 && i < count; i++)
@@ -125,20 +127,13 @@ static int write_all(int fd, const char *out, const struct vx_cpio_entry *entrie
 int vx_cpio_write(const char *out, const struct vx_cpio_entry *entries, size_t count,
                   const char *compress, struct vx_err *err)
 {
-    static const char zeros[4];
     char *temp = NULL;
     int fd = vx_file_temp(out, 0644, &temp, err);
     int rc = 0;
-    off_t len = 0;
 
     if (fd < 0)
         return -1;
     rc = write_all(fd, out, entries, count, compress, err);
-    if (rc == 0) {
-        len = lseek(fd, 0, SEEK_END);
-        if (len < 0 || vx_file_write(fd, zeros, (size_t)(-len & 3)) != 0)
-            rc = vx_err_errno(err, errno, "cannot write %s", out);
-    }
     if (rc == 0) {
         rc = vx_file_commit(fd, temp, out, err);
     } else {

@@ -7,7 +7,7 @@
 
 #include "runtime/base/err.h"
 
-/* One thing in the archive. Owner and group are 0 and the time is 1970, always. */
+/* One thing in the archive; its time is 1970, always. */
 struct vx_cpio_entry {
     const char *path; /* as in "etc/passwd" */
     unsigned mode;    /* type and permission bits, as in 0100644 */
@@ -16,11 +16,12 @@ struct vx_cpio_entry {
     const void *data;
     size_t len;
     unsigned major, minor; /* of a device node */
+    unsigned owner;        /* user and group id */
 };
 
-/* Writes the entries in the order given; the same entries give the same bytes. compress is
- * "none", "gzip", "xz" or "zstd". The file's length is a multiple of four, so that another
- * archive can follow; it appears under its name when it is whole. Blocks; any thread. */
+/* Writes the entries in the order given; the same entries give the same bytes. compress is "none",
+ * "gzip", "xz" or "zstd". The file appears under its name when it is whole. The kernel reads several
+ * archives in a row if each starts at a multiple of four. Blocks; any thread. */
 int vx_cpio_write(const char *out, const struct vx_cpio_entry *entries, size_t count,
                   const char *compress, struct vx_err *err);
 
