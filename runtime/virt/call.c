@@ -54,8 +54,7 @@ static void really_free(struct vx_call *call)
 {
     vx_domain_free(call->taken_domain);
     vx_conn_unref(call->taken_conn);
-    if (call->conn != NULL)
-        conn_unref(call->conn);
+    vx_conn_unref(call->conn);
     free_result(&call->result);
     free(call->name);
     free(call->text);
@@ -169,7 +168,7 @@ struct vx_call *conn_call(struct vx_conn *conn, call_fn work, vx_call_cb fn, voi
     }
     call = call_new(conn->loop, work, fn, arg);
     call->conn = conn;
-    conn_ref(conn);
+    vx_conn_ref(conn);
     call->vir = conn->vir;
     virConnectRef(call->vir);
     return call;

@@ -24,7 +24,7 @@ void vx_virt_setup(void)
     setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
 }
 
-void conn_ref(struct vx_conn *conn)
+void vx_conn_ref(struct vx_conn *conn)
 {
     conn->refs++;
 }
@@ -60,9 +60,9 @@ static struct vx_call *begin_close(struct vx_conn *conn, vx_call_cb fn, void *ar
     return call;
 }
 
-void conn_unref(struct vx_conn *conn)
+void vx_conn_unref(struct vx_conn *conn)
 {
-    if (--conn->refs > 0)
+    if (conn == NULL || --conn->refs > 0)
         return;
     if (conn->vir != NULL) {
         struct vx_call *call = begin_close(conn, NULL, NULL);
@@ -75,12 +75,6 @@ void conn_unref(struct vx_conn *conn)
     free(conn->uri);
     free(conn->root);
     free(conn);
-}
-
-void vx_conn_unref(struct vx_conn *conn)
-{
-    if (conn != NULL)
-        conn_unref(conn);
 }
 
 bool vx_conn_is_closed(const struct vx_conn *conn)

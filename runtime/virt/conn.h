@@ -26,6 +26,7 @@ struct vx_call *vx_conn_open(struct vx_loop *loop, const struct vx_conn_opts *op
  * they are. vx_conn_unref must still be called. */
 struct vx_call *vx_conn_close(struct vx_conn *conn, vx_call_cb fn, void *arg,
                               struct vx_err *err);
+void vx_conn_ref(struct vx_conn *conn);
 /* Lets go, and closes it in the background when nobody else holds it. NULL is fine. */
 void vx_conn_unref(struct vx_conn *conn);
 bool vx_conn_is_closed(const struct vx_conn *conn);

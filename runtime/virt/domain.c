@@ -13,7 +13,7 @@ struct vx_domain *domain_adopt(struct vx_conn *conn, virDomainPtr vir)
     struct vx_domain *domain = vx_zalloc(sizeof *domain);
 
     domain->conn = conn;
-    conn_ref(conn);
+    vx_conn_ref(conn);
     domain->vir = vir;
     domain->name = vx_strdup(virDomainGetName(vir));
     virDomainGetUUIDString(vir, domain->uuid);
@@ -28,7 +28,7 @@ void vx_domain_free(struct vx_domain *domain)
     vx_list_unlink(&domain->link);
     if (domain->vir != NULL)
         virDomainFree(domain->vir); /* only counts down: the connection holds on */
-    conn_unref(domain->conn);
+    vx_conn_unref(domain->conn);
     free(domain->name);
     free(domain);
 }

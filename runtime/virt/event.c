@@ -148,12 +148,12 @@ static void deliver(void *arg)
             free(queued->event.domain);
         free(queued);
     }
-    conn_unref(conn);
+    vx_conn_unref(conn);
 }
 
 static void wake(struct vx_conn *conn)
 {
-    conn_ref(conn);
+    vx_conn_ref(conn);
     vx_loop_post(conn->loop, deliver, conn);
 }
 

@@ -86,8 +86,6 @@ int err_libvirt(struct vx_err *err, const char *fmt, ...) __attribute__((format(
 
 /* conn.c */
 struct vx_conn *conn_adopt(struct vx_call *call);
-void conn_ref(struct vx_conn *conn);
-void conn_unref(struct vx_conn *conn);
 
 /* domain.c */
 struct vx_domain *domain_adopt(struct vx_conn *conn, virDomainPtr vir);
@@ -113,6 +111,10 @@ void feed_unref(struct conn_feed *feed);
 int feed_register(struct conn_feed *feed, virConnectPtr vir, int ids[CONN_CALLBACKS],
                   struct vx_err *err);
 void conn_events_clear(struct vx_conn *conn);
+
+/* domain_check.c */
+struct vx_domain_desc;
+int domain_desc_check(const struct vx_domain_desc *desc, struct vx_err *err);
 
 /* root.c */
 int root_prepare(const char *root, const char *cache, struct vx_err *err);
