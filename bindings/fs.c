@@ -144,6 +144,7 @@ static int l_list(lua_State *L)
     return 1;
 }
 
+/* rename(from, to): replaces what is called `to`. true, or nil, err. */
 static int l_rename(lua_State *L)
 {
     const char *from = luaL_checkstring(L, 1);
@@ -151,6 +152,7 @@ static int l_rename(lua_State *L)
     return push_done(L, rename(from, luaL_checkstring(L, 2)), "rename", from);
 }
 
+/* unlink(path): removes a file or link. true, or nil, err. */
 static int l_unlink(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
@@ -158,6 +160,7 @@ static int l_unlink(lua_State *L)
     return push_done(L, unlink(path), "remove", path);
 }
 
+/* rmdir(path): removes an empty folder. true, or nil, err. */
 static int l_rmdir(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
@@ -174,6 +177,7 @@ static int l_symlink(lua_State *L)
     return push_done(L, symlink(target, path), "make the link", path);
 }
 
+/* readlink(path): where a link points; or nil, err. */
 static int l_readlink(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
@@ -186,6 +190,7 @@ static int l_readlink(lua_State *L)
     return 1;
 }
 
+/* chmod(path, mode): sets the permission bits. true, or nil, err. */
 static int l_chmod(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
@@ -194,6 +199,7 @@ static int l_chmod(lua_State *L)
     return push_done(L, chmod(path, (mode_t)mode), "change the mode of", path);
 }
 
+/* realpath(path): the absolute path without links or dots; or nil, err. */
 static int l_realpath(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
@@ -275,6 +281,7 @@ static const char *temp_folder(void)
     return folder != NULL && folder[0] == '/' ? folder : "/tmp";
 }
 
+/* tmpdir(): the folder for temporary files. */
 static int l_tmpdir(lua_State *L)
 {
     lua_pushstring(L, temp_folder());

@@ -14,18 +14,21 @@
 #define HOST_NAME_MAX 255
 #endif
 
+/* uid(): the number of the user who runs this. */
 static int l_uid(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)geteuid());
     return 1;
 }
 
+/* pid(): the number of this process. */
 static int l_pid(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)getpid());
     return 1;
 }
 
+/* hostname(): this machine's name; or nil, err. */
 static int l_hostname(lua_State *L)
 {
     char name[HOST_NAME_MAX + 1] = "";
@@ -102,6 +105,7 @@ static int l_now_unix(lua_State *L)
     return 1;
 }
 
+/* cwd(): the current folder; or nil, err. */
 static int l_cwd(lua_State *L)
 {
     char path[4096];

@@ -166,6 +166,7 @@ static void close_lock(struct l_lock *lock)
     lock->fd = -1;
 }
 
+/* close(): gives the lock back; harmless when repeated. */
 static int release_lock(lua_State *L)
 {
     close_lock(luaL_checkudata(L, 1, LOCK_TYPE));

@@ -119,6 +119,7 @@ static void free_chunk(struct l_process *p, struct chunk *chunk)
     free(chunk);
 }
 
+/* close(): kills it if it still runs, and lets go; harmless when repeated. */
 static int release_process(lua_State *L)
 {
     struct l_process *p = to_process(L);
@@ -171,6 +172,9 @@ static void expired(void *arg)
     wait_done(&op->wait);
 }
 
+/* start { argv =, env =, cwd =, stdin =, inherit = }: starts a program in a process group of its own.
+ * argv and env are lists of strings; stdin makes a pipe to it, inherit lets it write where we do.
+ * Raises on wrong arguments. Returns the process, which is killed when it is closed; or nil, err. */
 static int l_start(lua_State *L)
 {
     struct vx_process_opts opts = { 0 };
@@ -395,6 +399,7 @@ static int l_queue(lua_State *L)
     return 1;
 }
 
+/* close_stdin(): ends the input once what is queued has been written. */
 static int l_close_stdin(lua_State *L)
 {
     struct l_process *p = to_process(L);
@@ -416,6 +421,7 @@ static int l_kill(lua_State *L)
     return 0;
 }
 
+/* pid(): its process number, also after its end. */
 static int l_pid(lua_State *L)
 {
     lua_pushinteger(L, to_process(L)->pid);

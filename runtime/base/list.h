@@ -11,7 +11,7 @@ struct vx_link {
 };
 
 /* The struct of the given type that holds this link as the given member. */
-#define VX_OF(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
+#define VX_OF(link, type, member) ((type *)(void *)(((char *)(link)) - offsetof(type, member)))
 
 /* Makes a head (or a link that is in no list) point to itself. */
 static inline void vx_list_init(struct vx_link *head)

@@ -20,8 +20,8 @@ struct vx_cpio_entry {
 };
 
 /* Writes the entries in the order given; the same entries give the same bytes. compress is "none",
- * "gzip", "xz" or "zstd". The file appears under its name when it is whole. The kernel reads several
- * archives in a row if each starts at a multiple of four. Blocks; any thread. */
+ * "gzip", "xz" or "zstd". The file appears under its name when it is whole. The kernel reads
+ * several archives in a row if each starts at a multiple of four. Blocks; any thread. */
 int vx_cpio_write(const char *out, const struct vx_cpio_entry *entries, size_t count,
                   const char *compress, struct vx_err *err);
 

@@ -36,13 +36,16 @@ local function comment_above(lines, number)
 end
 
 -- A function that a luaL_Reg table gives to Lua has its contract above its definition. What a
--- metatable's double-underscore names do is said by Lua.
+-- function does that is also under a double-underscore name (__gc, __close) is said by Lua.
 local function check_binding(path, text)
     local complaints, names = {}, {}
     for body in text:gmatch "luaL_Reg%s+[%w_]+%[%]%s*=%s*(%b{})" do
         for name, fn in body:gmatch '{%s*"([^"]+)"%s*,%s*([%a_][%w_]*)%s*}' do
-            if not name:find "^__" and fn ~= "NULL" then names[fn] = name end
+            if fn ~= "NULL" then names[fn] = name end
         end
+    end
+    for fn in text:gmatch '{%s*"__%w+"%s*,%s*([%a_][%w_]*)%s*}' do
+        names[fn] = nil
     end
     local lines = tree.lines(text)
     for number, line in ipairs(lines) do
