@@ -6,7 +6,8 @@
 
 #include "runtime/base/err.h"
 
-/* Pushes an error object: a table with kind, code and message, whose tostring is the message. */
+/* Pushes an error object: a table with kind, code and message, whose tostring is the message.
+ */
 void push_err(lua_State *L, const struct vx_err *err);
 
 /* Pushes nil and the error object: `return l_push_fail(L, &err);`. Returns 2. */

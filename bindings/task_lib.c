@@ -1,0 +1,491 @@
+/* vm.raw.task: what Lua calls of tasks. scripts/vm/task.lua makes the public face of it. */
+#include "bindings/task_lib.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings/error.h"
+#include "bindings/task_core.h"
+
+#define JOIN_TYPE  "vmatrix.task.join"
+#define SLEEP_TYPE "vmatrix.task.sleep"
+#define EVENT_TYPE "vmatrix.event"
+#define EWAIT_TYPE "vmatrix.event.wait"
+
+static struct task *check_task(lua_State *L, int index)
+{
+    return luaL_checkudata(L, index, TASK_TYPE);
+}
+
+/* task.spawn(name, detached, fn, ...) -> a task that runs fn(...). Detached tasks belong to the
+ * host, all others to the running task. Raises on wrong types. */
+static int l_task_spawn(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+    bool detached = lua_toboolean(L, 2);
+    struct task *owner = detached ? NULL : task_running(L);
+
+    luaL_checktype(L, 3, LUA_TFUNCTION);
+    task_spawn(L, owner, name, lua_gettop(L) - 3);
+    return 1;
+}
+
+/* Pushes true and the results of a task that is done, or nil and its error. */
+static int push_result(lua_State *L, int index)
+{
+    struct task *task = check_task(L, index);
+    lua_Integer count = 0;
+
+    lua_getiuservalue(L, index, TASK_UV_RESULT);
+    if (task->failed) {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+        return 2;
+    }
+    lua_getfield(L, -1, "n");
+    count = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    luaL_checkstack(L, (int)count + 1, "too many results");
+    lua_pushboolean(L, 1);
+    for (lua_Integer i = 1; i <= count; i++)
+        lua_geti(L, -1 - (int)i, i);
+    return (int)count + 1;
+}
+
+static int join_release(lua_State *L)
+{
+    struct join *join = luaL_checkudata(L, 1, JOIN_TYPE);
+
+    if (join->link.next != NULL)
+        vx_list_unlink(&join->link);
+    return 0;
+}
+
+static int join_finish(lua_State *L, struct wait *wait)
+{
+    (void)wait;
+    return push_result(L, 1);
+}
+
+/* task:join() waits for the end -> true and the results, or nil and the error. Raises when a
+ * task joins itself or an owner of its own (it would wait for ever). */
+static int l_task_join(lua_State *L)
+{
+    struct task *task = check_task(L, 1);
+    struct join *join = NULL;
+
+    lua_settop(L, 1);
+    check_may_wait(L, "task:join");
+    if (task->state == TASK_DONE)
+        return push_result(L, 1);
+    for (struct task *at = task_running(L); at != NULL; at = at->owner) {
+        if (at == task)
+            return l_raise(L, VX_USAGE,
+                           "task %s: a task cannot join itself or a task that owns it",
+                           task->name);
+    }
+    join = l_new_op(L, sizeof *join, JOIN_TYPE, join_release);
+    vx_list_init(&join->link);
+    vx_list_push(&task->joiners, &join->link);
+    return task_park(L, &join->wait, join_finish);
+}
+
+static int ended_finish(lua_State *L, struct wait *wait)
+{
+    (void)L;
+    (void)wait;
+    return 0;
+}
+
+/* task:ended() waits for the end and leaves an error to the task's owner. */
+static int l_task_ended(lua_State *L)
+{
+    struct task *task = check_task(L, 1);
+    struct join *join = NULL;
+
+    lua_settop(L, 1);
+    check_may_wait(L, "task:ended");
+    if (task->state == TASK_DONE)
+        return 0;
+    join = l_new_op(L, sizeof *join, JOIN_TYPE, join_release);
+    join->quiet = true;
+    vx_list_init(&join->link);
+    vx_list_push(&task->joiners, &join->link);
+    return task_park(L, &join->wait, ended_finish);
+}
+
+/* task:cancel([error]) asks for its end and does not wait for it. */
+static int l_task_cancel(lua_State *L)
+{
+    struct task *task = check_task(L, 1);
+
+    lua_settop(L, 2);
+    if (task->state == TASK_DONE)
+        return 0;
+    if (lua_isnil(L, 2)) {
+        struct vx_err err = { 0 };
+        vx_err_set(&err, VX_CANCELLED, 0, "task %s was cancelled", task->name);
+        push_err(L, &err);
+    }
+    task_cancel(L, task);
+    /* A task that cancels itself hears of it at its next wait, like any other. */
+    return 0;
+}
+
+static void limit_reached(void *arg)
+{
+    struct task *task = arg;
+    lua_State *L = task->sched->L;
+
+    task_push(L, task);
+    lua_getiuservalue(L, -1, TASK_UV_LIMIT);
+    lua_remove(L, -2);
+    task_cancel(L, task);
+}
+
+/* task:limit(seconds, error) cancels the task with this error when it has not ended by then,
+ * even if it never waits. Raises when it has a limit already. */
+static int l_task_limit(lua_State *L)
+{
+    struct task *task = check_task(L, 1);
+    double seconds = luaL_checknumber(L, 2);
+
+    luaL_checktype(L, 3, LUA_TTABLE);
+    luaL_argcheck(L, task->limit == NULL, 1, "the task has a limit already");
+    lua_settop(L, 3);
+    if (task->state == TASK_DONE)
+        return 0;
+    lua_setiuservalue(L, 1, TASK_UV_LIMIT);
+    task->limit = vx_timer_new(task->sched->loop, seconds, limit_reached, task);
+    return 0;
+}
+
+/* task:status() -> "running" (also when it waits) | "done" | "failed" | "cancelled". */
+static int l_task_status(lua_State *L)
+{
+    struct task *task = check_task(L, 1);
+
+    if (task->state != TASK_DONE)
+        lua_pushliteral(L, "running");
+    else if (!task->failed)
+        lua_pushliteral(L, "done");
+    else if (task->delivered || (task->cancel_asked && !task->started))
+        lua_pushliteral(L, "cancelled");
+    else
+        lua_pushliteral(L, "failed");
+    return 1;
+}
+
+/* task:name() -> the name given at spawn. */
+static int l_task_name(lua_State *L)
+{
+    lua_pushstring(L, check_task(L, 1)->name);
+    return 1;
+}
+
+static int task_tostring(lua_State *L)
+{
+    struct task *task = check_task(L, 1);
+
+    lua_pushfstring(L, "task %s", task->name);
+    return 1;
+}
+
+/* task.running() -> the running task, or nil outside of any. */
+static int l_task_running(lua_State *L)
+{
+    struct task *task = task_running(L);
+
+    if (task == NULL)
+        lua_pushnil(L);
+    else
+        task_push(L, task);
+    return 1;
+}
+
+/* task.locals() -> a table of the running task's own, made when first asked for; nil outside.
+ */
+static int l_task_locals(lua_State *L)
+{
+    struct task *task = task_running(L);
+
+    if (task == NULL)
+        return 0;
+    task_push(L, task);
+    if (lua_getiuservalue(L, -1, TASK_UV_LOCALS) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_setiuservalue(L, -3, TASK_UV_LOCALS);
+    }
+    return 1;
+}
+
+/* task.children([of]) -> a list of the tasks that the running (or given) task owns and that are
+ * not done. */
+static int l_task_children(lua_State *L)
+{
+    struct task *task = lua_isnoneornil(L, 1) ? task_running(L) : check_task(L, 1);
+    lua_Integer count = 0;
+
+    lua_newtable(L);
+    if (task == NULL)
+        return 1;
+    for (struct vx_link *at = task->children.next; at != &task->children; at = at->next) {
+        task_push(L, VX_OF(at, struct task, sibling));
+        lua_seti(L, -2, ++count);
+    }
+    return 1;
+}
+
+/* task.cancelled() -> true in a task whose cancellation has been delivered: what runs is
+ * clean-up. */
+static int l_task_cancelled(lua_State *L)
+{
+    struct task *task = task_running(L);
+
+    lua_pushboolean(L, task != NULL && task->delivered);
+    return 1;
+}
+
+/* task.live() -> how many tasks have not ended. */
+static int l_task_live(lua_State *L)
+{
+    lua_pushinteger(L, sched_of(L)->live);
+    return 1;
+}
+
+/* task.now() -> seconds on a clock that never goes back. */
+static int l_task_now(lua_State *L)
+{
+    lua_pushnumber(L, vx_loop_now());
+    return 1;
+}
+
+/* task.handles() -> how many timers, watches, processes and jobs the loop has. */
+static int l_task_handles(lua_State *L)
+{
+    lua_pushinteger(L, vx_loop_alive(task_loop(L)));
+    return 1;
+}
+
+/* --- sleep ---------------------------------------------------------------------------------
+ */
+
+struct sleep {
+    struct wait wait;
+    struct vx_timer *timer;
+};
+
+static int sleep_release(lua_State *L)
+{
+    struct sleep *op = luaL_checkudata(L, 1, SLEEP_TYPE);
+
+    vx_timer_free(op->timer);
+    op->timer = NULL;
+    return 0;
+}
+
+static void sleep_over(void *arg)
+{
+    wait_done(arg);
+}
+
+static int sleep_finish(lua_State *L, struct wait *wait)
+{
+    (void)L;
+    (void)wait;
+    return 0;
+}
+
+/* task.sleep(seconds) waits that long. Raises on anything but a number >= 0. */
+static int l_task_sleep(lua_State *L)
+{
+    double seconds = luaL_checknumber(L, 1);
+    struct sleep *op = NULL;
+
+    luaL_argcheck(L, seconds >= 0, 1, "a time of 0 or more seconds expected");
+    check_may_wait(L, "vm.sleep");
+    op = l_new_op(L, sizeof *op, SLEEP_TYPE, sleep_release);
+    op->timer = vx_timer_new(task_loop(L), seconds, sleep_over, &op->wait);
+    return task_park(L, &op->wait, sleep_finish);
+}
+
+/* --- events: the one primitive that locks, queues and semaphores are made of in Lua ---------
+ */
+
+struct event {
+    struct vx_link waiters;
+    long long count; /* notifications that nobody has taken */
+};
+
+struct event_wait {
+    struct wait wait;
+    struct vx_link link;
+    struct event *event;
+    struct vx_timer *timer;
+    bool granted;
+    bool taken;
+};
+
+static void event_give(struct event *event)
+{
+    if (vx_list_empty(&event->waiters)) {
+        event->count++;
+    } else {
+        struct event_wait *first = VX_OF(event->waiters.next, struct event_wait, link);
+        vx_list_unlink(&first->link);
+        first->granted = true;
+        wait_done(&first->wait);
+    }
+}
+
+static int event_wait_release(lua_State *L)
+{
+    struct event_wait *op = luaL_checkudata(L, 1, EWAIT_TYPE);
+
+    if (op->event == NULL)
+        return 0;
+    vx_list_unlink(&op->link);
+    vx_timer_free(op->timer);
+    op->timer = NULL;
+    /* Cancelled after it was granted: somebody else gets it. */
+    if (op->granted && !op->taken)
+        event_give(op->event);
+    op->event = NULL;
+    return 0;
+}
+
+static void event_timeout(void *arg)
+{
+    struct event_wait *op = arg;
+
+    if (op->granted)
+        return;
+    vx_list_unlink(&op->link);
+    wait_done(&op->wait);
+}
+
+static int event_finish(lua_State *L, struct wait *wait)
+{
+    struct event_wait *op = (struct event_wait *)wait;
+
+    op->taken = true;
+    lua_pushboolean(L, op->granted);
+    return 1;
+}
+
+/* task.event([count]) -> an event with that many notifications to take (0). */
+static int l_event_new(lua_State *L)
+{
+    lua_Integer count = luaL_optinteger(L, 1, 0);
+    struct event *event = NULL;
+
+    luaL_argcheck(L, count >= 0, 1, "a count of 0 or more expected");
+    event = lua_newuserdatauv(L, sizeof *event, 0);
+    vx_list_init(&event->waiters);
+    event->count = count;
+    luaL_setmetatable(L, EVENT_TYPE);
+    return 1;
+}
+
+/* event:notify([n]) gives n (1) notifications, to the waiters in their order, then kept. */
+static int l_event_notify(lua_State *L)
+{
+    struct event *event = luaL_checkudata(L, 1, EVENT_TYPE);
+    lua_Integer count = luaL_optinteger(L, 2, 1);
+
+    while (count-- > 0)
+        event_give(event);
+    return 0;
+}
+
+/* event:broadcast() gives every waiter one, and keeps none. */
+static int l_event_broadcast(lua_State *L)
+{
+    struct event *event = luaL_checkudata(L, 1, EVENT_TYPE);
+
+    while (!vx_list_empty(&event->waiters))
+        event_give(event);
+    return 0;
+}
+
+/* event:wait([seconds]) takes one notification -> true, or false when the time is over. */
+static int l_event_wait(lua_State *L)
+{
+    struct event *event = luaL_checkudata(L, 1, EVENT_TYPE);
+    double seconds = luaL_optnumber(L, 2, -1);
+    struct event_wait *op = NULL;
+
+    lua_settop(L, 2);
+    check_may_wait(L, "event:wait");
+    if (event->count > 0) {
+        event->count--;
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    op = l_new_op(L, sizeof *op, EWAIT_TYPE, event_wait_release);
+    vx_list_init(&op->link);
+    op->event = event;
+    vx_list_push(&event->waiters, &op->link);
+    if (seconds >= 0)
+        op->timer = vx_timer_new(task_loop(L), seconds, event_timeout, op);
+    return task_park(L, &op->wait, event_finish);
+}
+
+static const luaL_Reg task_methods[] = {
+    { "cancel", l_task_cancel },
+    { "ended", l_task_ended },
+    { "join", l_task_join },
+    { "limit", l_task_limit },
+    { "name", l_task_name },
+    { "status", l_task_status },
+    { NULL, NULL },
+};
+
+static const luaL_Reg event_methods[] = {
+    { "broadcast", l_event_broadcast },
+    { "notify", l_event_notify },
+    { "wait", l_event_wait },
+    { NULL, NULL },
+};
+
+static const luaL_Reg functions[] = {
+    { "cancelled", l_task_cancelled },
+    { "children", l_task_children },
+    { "event", l_event_new },
+    { "handles", l_task_handles },
+    { "live", l_task_live },
+    { "locals", l_task_locals },
+    { "now", l_task_now },
+    { "running", l_task_running },
+    { "sleep", l_task_sleep },
+    { "spawn", l_task_spawn },
+    { NULL, NULL },
+};
+
+static void make_type(lua_State *L, const char *type, const luaL_Reg *methods)
+{
+    luaL_newmetatable(L, type);
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+}
+
+int luaopen_raw_task(lua_State *L)
+{
+    make_type(L, TASK_TYPE, task_methods);
+    make_type(L, EVENT_TYPE, event_methods);
+    luaL_getmetatable(L, TASK_TYPE);
+    lua_pushcfunction(L, task_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_pop(L, 1);
+    luaL_newlib(L, functions);
+    luaL_getmetatable(L, TASK_TYPE);
+    lua_getfield(L, -1, "__index");
+    lua_setfield(L, -3, "methods");
+    lua_pop(L, 1);
+    return 1;
+}

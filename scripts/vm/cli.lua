@@ -1,0 +1,184 @@
+-- The command line: what `vmatrix ARGS` does, and how an error looks at the end.
+local task = require "vm.task"
+local errors = require "vm.errors"
+local options = require "vm.options"
+local raw = require "vm.raw"
+
+local M = {}
+
+local usage = [[
+usage: vmatrix [OPTION...] SCRIPT [ARG...]   run a Lua script ('-': from standard input)
+       vmatrix [OPTION...] -e CODE [ARG...]  run a line of Lua
+       vmatrix COMMAND [ARG...]              see below
+
+options:
+  -e CODE        run CODE; 'vm' is loaded already
+  -v, --verbose  say more on stderr (twice: debug)
+  -q, --quiet    only errors on stderr
+  -h, --help     this text
+  --version      the version, and those of the libraries in use
+
+commands:
+]]
+
+-- Commands in the order of the help text: name, what it does, the module with its `main(args)`.
+M.commands = {
+}
+
+local function find_command(name)
+    for _, command in ipairs(M.commands) do
+        if command.name == name then
+            return command
+        end
+    end
+end
+
+local function print_usage(out)
+    out:write(usage)
+    for _, command in ipairs(M.commands) do
+        out:write(("  %-14s %s\n"):format(command.name, command.help))
+    end
+    out:write("\nexit status: 0 ok, 1 the script failed, 2 wrong usage, 130 interrupted\n")
+end
+
+local function complain(text)
+    io.stderr:write("vmatrix: ", text, "\nvmatrix: `vmatrix --help` shows what can be said\n")
+    return 2
+end
+
+local function script_folder(path)
+    return path:match("^(.*)/[^/]*$") or "."
+end
+
+-- Sets `arg` as Lua's own interpreter does: [0] is the script, negative numbers what stood before.
+local function set_arg(args, at)
+    local arg = {}
+    for i = 0, #args do
+        arg[i - at] = args[i]
+    end
+    _G.arg = arg
+end
+
+local function run_chunk(chunk, args, at)
+    set_arg(args, at)
+    local results = table.pack(chunk(table.unpack(args, at + 1)))
+    local first = results[1]
+    if type(first) == "table" and first.axes ~= nil and first.tests ~= nil then
+        errors.fail("usage", "%s returned a matrix; run it with `vmatrix test %s`", args[at], args[at])
+    end
+    return 0
+end
+
+local function run_script(args, at)
+    local path = args[at]
+    local chunk, problem
+    if path == "-" then
+        chunk, problem = load(io.read("a"), "=stdin")
+    else
+        local file, why = io.open(path, "rb")
+        if not file then
+            io.stderr:write(("vmatrix: cannot open script %s\n"):format(why))
+            local names = {}
+            for _, command in ipairs(M.commands) do
+                names[#names + 1] = command.name
+            end
+            local near = not path:find("[/.]") and options.nearest(path, names)
+            if near then
+                io.stderr:write(("vmatrix: did you mean `vmatrix %s`?\n"):format(near))
+            end
+            return 2
+        end
+        file:close()
+        package.path = script_folder(path) .. "/?.lua;" .. package.path
+        chunk, problem = loadfile(path, "t")
+    end
+    if not chunk then
+        errors.fail("script", "%s", problem)
+    end
+    require("vm.script").set(path)
+    return run_chunk(chunk, args, at)
+end
+
+local function run_code(args, at)
+    if not args[at] then
+        return complain("-e wants a line of Lua")
+    end
+    local chunk, problem = load(args[at], "=(command line)")
+    if not chunk then
+        errors.fail("script", "%s", problem)
+    end
+    _G.vm = require "vm"
+    return run_chunk(chunk, args, at)
+end
+
+---Runs a command line; args[0] is the program. Returns the exit code.
+---@param args string[]
+---@return integer
+function M.main(args)
+    local level = 2
+    local at = 1
+    while args[at] do
+        local word = args[at]
+        if word == "-h" or word == "--help" then
+            print_usage(io.stdout)
+            return 0
+        elseif word == "--version" then
+            return require("vm.version").print()
+        elseif word == "-v" or word == "--verbose" then
+            level = math.min(level + 1, 4)
+        elseif word == "-q" or word == "--quiet" then
+            level = 1
+        elseif word == "-e" then
+            raw.log.level(({ "error", "warn", "info", "debug" })[level])
+            return run_code(args, at + 1)
+        elseif word ~= "-" and word:sub(1, 1) == "-" then
+            local near = options.nearest(word, { "--help", "--version", "--verbose", "--quiet" })
+            return complain(("unknown option '%s'%s"):format(word, near and ("; did you mean '%s'?"):format(near) or ""))
+        else
+            break
+        end
+        at = at + 1
+    end
+    raw.log.level(({ "error", "warn", "info", "debug" })[level])
+    if not args[at] then
+        print_usage(io.stderr)
+        return 2
+    end
+    local command = find_command(args[at])
+    if command then
+        return require(command.module).main(table.move(args, at + 1, #args, 1, {}))
+    end
+    return run_script(args, at)
+end
+
+---Prints the error that ended the program, with the script's own lines of the traceback.
+---@param err any
+---@return integer exit code
+function M.report(err)
+    if errors.is(err, "cancelled") then
+        return 130
+    end
+    io.stderr:write("vmatrix: ", tostring(err), "\n")
+    if errors.is(err) and err.traceback then
+        local frames = errors.users_frames(err.traceback)
+        if frames ~= "" then
+            io.stderr:write(frames, "\n")
+        end
+    end
+    return 1
+end
+
+---Ends what the library started, newest first.
+function M.shutdown()
+    require("vm.shutdown").run()
+end
+
+---Starts one of this module's functions as a task of the host.
+---@param name string
+---@param argument any
+---@return vm.Task
+function M.spawn(name, argument)
+    return task.spawn_detached(name, M[name], argument)
+end
+
+return M

@@ -1,0 +1,83 @@
+-- Error objects: made, raised and described here; the type itself is bindings/error.c.
+local raw = require("vm.raw").error
+
+local M = {}
+
+---An error as every verb raises it.
+---@class vm.Error
+---@field kind string "timeout", "notfound", "connection", ...: the list is in the manual, chapter errors
+---@field code integer the library's own number (errno, virErrorNumber, ...), or 0
+---@field message string a whole sentence; also what tostring gives
+---@field guest? string the name of the guest it is about
+---@field traceback? string where it was raised
+
+---Makes an error object.
+---@param kind string
+---@param message string
+---@param fields? table further fields
+---@return vm.Error
+function M.new(kind, message, fields)
+    local err = { kind = kind, code = 0, message = message }
+    for name, value in pairs(fields or {}) do
+        err[name] = value
+    end
+    return raw.new(err)
+end
+
+---Raises an error of this kind; the rest is formatted as by string.format.
+---@param kind string
+---@param format string
+function M.fail(kind, format, ...)
+    error(M.new(kind, string.format(format, ...)), 0)
+end
+
+---Hands through what a vm.raw function returned, or raises its error.
+---@generic T
+---@param value T
+---@param err? vm.Error
+---@return T
+function M.raise(value, err, ...)
+    if value == nil and err ~= nil then
+        error(err, 0)
+    end
+    return value, err, ...
+end
+
+---Whether a value is an error object, of this kind if one is given.
+---@param value any
+---@param kind? string
+---@return boolean
+function M.is(value, kind)
+    return raw.is(value) and (kind == nil or value.kind == kind)
+end
+
+---Puts "<text>: " before an error's message; other values become an error of kind "script".
+---@param err any
+---@param text string
+---@return vm.Error
+function M.prefix(err, text)
+    if not raw.is(err) then
+        return M.new("script", text .. ": " .. tostring(err))
+    end
+    err.message = text .. ": " .. err.message
+    return err
+end
+
+---A traceback without the library's own frames; "" when nothing of the user's is left.
+---@param traceback string
+---@return string
+function M.users_frames(traceback)
+    local kept = {}
+    for line in traceback:gmatch("[^\n]+") do
+        local ours = line:find("^%s*vmatrix/") or line:find("^%s*%[C%]")
+        if not ours then
+            kept[#kept + 1] = line
+        end
+    end
+    if #kept <= 1 then
+        return ""
+    end
+    return table.concat(kept, "\n")
+end
+
+return M

@@ -1,0 +1,30 @@
+-- The library's face: `local vm = require "vm"`. Its parts are loaded when they are first used.
+local task = require "vm.task"
+
+---@class vm
+local vm = {
+    raw = require "vm.raw",
+    closing = task.closing,
+    now = task.now,
+    parallel = task.parallel,
+    semaphore = task.semaphore,
+    sleep = task.sleep,
+    spawn = task.spawn,
+    timeout = task.timeout,
+    try = task.try,
+}
+
+-- name -> { module, field }: what is here is not loaded before a script names it.
+local lazy = {}
+
+return setmetatable(vm, {
+    __index = function(_, name)
+        local where = lazy[name]
+        if where == nil then
+            return nil
+        end
+        local value = require(where[1])[where[2]]
+        rawset(vm, name, value)
+        return value
+    end,
+})
