@@ -8,6 +8,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "bindings/modules.h"
 #include "runtime/base/buf.h"
 #include "runtime/data/cpio.h"
 #include "runtime/data/digest.h"
@@ -274,8 +275,6 @@ static const luaL_Reg functions[] = {
     { "ed25519", l_ed25519 }, { "sha256", l_sha256 },
     { NULL, NULL },
 };
-
-int luaopen_raw_data(lua_State *L);
 
 int luaopen_raw_data(lua_State *L)
 {

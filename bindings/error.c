@@ -1,5 +1,7 @@
 #include "bindings/error.h"
 
+#include "bindings/modules.h"
+
 #include <lauxlib.h>
 #include <stdarg.h>
 

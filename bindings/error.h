@@ -17,7 +17,4 @@ int l_push_fail(lua_State *L, const struct vx_err *err);
 int l_raise(lua_State *L, enum vx_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Registers the error metatable and vm.raw.error. */
-int luaopen_raw_error(lua_State *L);
-
 #endif

@@ -1,4 +1,5 @@
 /* vm.raw.fs: files and folders on the host. What is here is quick and does not wait. */
+#include "bindings/modules.h"
 #include "bindings/fs.h"
 
 #include <dirent.h>
@@ -350,8 +351,6 @@ static const luaL_Reg functions[] = {
     { "write_atomic", l_write_atomic },
     { NULL, NULL },
 };
-
-int luaopen_raw_fs(lua_State *L);
 
 int luaopen_raw_fs(lua_State *L)
 {

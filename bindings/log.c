@@ -1,4 +1,4 @@
-#include "bindings/log.h"
+#include "bindings/modules.h"
 
 #include <lauxlib.h>
 

@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "bindings/modules.h"
 #include "runtime/base/buf.h"
 #include "runtime/base/list.h"
 #include "runtime/loop/process.h"
@@ -444,8 +445,6 @@ static const luaL_Reg functions[] = {
     { "start", l_start },
     { NULL, NULL },
 };
-
-int luaopen_raw_process(lua_State *L);
 
 int luaopen_raw_process(lua_State *L)
 {

@@ -6,15 +6,16 @@
 #include <string.h>
 
 #include "bindings/embedded.h"
-#include "bindings/error.h"
-#include "bindings/log.h"
+#include "bindings/modules.h"
 #include "bindings/task_core.h"
-#include "bindings/task_lib.h"
 #include "runtime/base/buf.h"
 
 static const luaL_Reg modules[] = {
+    { "data", luaopen_raw_data },
     { "error", luaopen_raw_error },
+    { "fs", luaopen_raw_fs },
     { "log", luaopen_raw_log },
+    { "process", luaopen_raw_process },
     { "task", luaopen_raw_task },
     { NULL, NULL },
 };

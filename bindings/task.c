@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bindings/error.h"
+#include "bindings/modules.h"
 #include "bindings/task_core.h"
 #include "runtime/base/buf.h"
 #include "runtime/base/log.h"

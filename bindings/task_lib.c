@@ -1,5 +1,5 @@
 /* vm.raw.task: what Lua calls of tasks. scripts/vm/task.lua makes the public face of it. */
-#include "bindings/task_lib.h"
+#include "bindings/modules.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>

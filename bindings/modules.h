@@ -1,0 +1,14 @@
+/* The modules of vm.raw: each function pushes one table; bindings/raw.c names them all. */
+#ifndef BINDINGS_MODULES_H
+#define BINDINGS_MODULES_H
+
+#include <lua.h>
+
+int luaopen_raw_data(lua_State *L);
+int luaopen_raw_error(lua_State *L);
+int luaopen_raw_fs(lua_State *L);
+int luaopen_raw_log(lua_State *L);
+int luaopen_raw_process(lua_State *L);
+int luaopen_raw_task(lua_State *L);
+
+#endif
