@@ -173,9 +173,10 @@ static void expired(void *arg)
     wait_done(&op->wait);
 }
 
-/* start { argv =, env =, cwd =, stdin =, inherit = }: starts a program in a process group of its own.
- * argv and env are lists of strings; stdin makes a pipe to it, inherit lets it write where we do.
- * Raises on wrong arguments. Returns the process, which is killed when it is closed; or nil, err. */
+/* start { argv =, env =, cwd =, stdin =, inherit = }: starts a program in a process group of
+ * its own. argv and env are lists of strings; stdin makes a pipe to it, inherit lets it write
+ * where we do. Raises on wrong arguments. Returns the process, which is killed when it is
+ * closed; or nil, err. */
 static int l_start(lua_State *L)
 {
     struct vx_process_opts opts = { 0 };

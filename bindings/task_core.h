@@ -68,6 +68,7 @@ struct join {
     bool quiet; /* waits for the end only: the error stays with the owner */
 };
 
+/* The scheduler of this Lua state, and its running task (NULL on the main thread). */
 struct sched *sched_of(lua_State *L);
 struct task *task_running(lua_State *L);
 

@@ -45,6 +45,7 @@ int l_domain_snapshots(lua_State *L);
 int l_virt_arches(lua_State *L);
 int l_virt_xml(lua_State *L);
 
+/* Register the metatables. */
 void l_conn_type(lua_State *L);
 void l_domain_type(lua_State *L);
 

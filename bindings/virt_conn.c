@@ -52,11 +52,12 @@ static int finish_open(lua_State *L, struct wait *wait)
     return 1;
 }
 
-/* virt.open(uri, { root =, cache = }): waits. root (absolute, at most 55 bytes) is for and needed by
- * "qemu:///embed", and is made if it does not exist; cache is the folder that several roots share for
- * what is known of each QEMU, without which a root's first opening probes them all. A process can
- * open one embedded root in its life (again after a close), and a root only one process at a time.
- * Raises on wrong types and cancellation. Returns a connection, or nil, err. */
+/* virt.open(uri, { root =, cache = }): waits. root (absolute, at most 55 bytes) is for and
+ * needed by "qemu:///embed", and is made if it does not exist; cache is the folder that several
+ * roots share for what is known of each QEMU, without which a root's first opening probes them
+ * all. A process can open one embedded root in its life (again after a close), and a root only
+ * one process at a time. Raises on wrong types and cancellation. Returns a connection, or nil,
+ * err. */
 int l_virt_open(lua_State *L)
 {
     struct vx_conn_opts opts = { .uri = luaL_checkstring(L, 1) };
@@ -164,7 +165,8 @@ static int l_conn_domains(lua_State *L)
     return l_call_park(L, op, vx_conn_domains(conn, l_call_done, op, &err), &err, finish_names);
 }
 
-/* conn:lookup(name): waits. Returns the domain, or nil, err (kind "notfound" when there is none). */
+/* conn:lookup(name): waits. Returns the domain, or nil, err (kind "notfound" when there is
+ * none). */
 static int l_conn_lookup(lua_State *L)
 {
     struct vx_conn *conn = check_conn(L, 1);
@@ -189,8 +191,9 @@ static int l_conn_define(lua_State *L)
                        l_call_domain);
 }
 
-/* conn:create(xml, { paused =, autodestroy = }): waits. Starts a transient domain, which is gone when
- * it stops. autodestroy: libvirt stops it when this connection ends. Returns it, or nil, err. */
+/* conn:create(xml, { paused =, autodestroy = }): waits. Starts a transient domain, which is
+ * gone when it stops. autodestroy: libvirt stops it when this connection ends. Returns it, or
+ * nil, err. */
 static int l_conn_create(lua_State *L)
 {
     struct vx_conn *conn = check_conn(L, 1);
@@ -281,9 +284,10 @@ static int finish_event(lua_State *L, struct wait *wait)
  *   { domain = name, uuid =, event =, reason =, pid =, signal =, status =, lost = }
  * event: "defined" "undefined" "started" "suspended" "resumed" "shutdown" "stopped" "crashed"
  * "pmsuspended" "rebooted" "io_error"; reason is libvirt's ("booted", "destroyed", "crashed",
- * "failed", "panicked", "enospc", ...). pid is QEMU's where it is known, signal or status how QEMU
- * ended (embedded driver on Linux), lost the number of events dropped before this one: 256 are kept.
- * One task at a time. Returns nil, err (kind "closed") once the connection is closed. */
+ * "failed", "panicked", "enospc", ...). pid is QEMU's where it is known, signal or status how
+ * QEMU ended (embedded driver on Linux), lost the number of events dropped before this one: 256
+ * are kept. One task at a time. Returns nil, err (kind "closed") once the connection is closed.
+ */
 static int l_conn_next_event(lua_State *L)
 {
     struct vx_conn *conn = check_conn(L, 1);

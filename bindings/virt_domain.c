@@ -274,8 +274,8 @@ static int finish_block(lua_State *L, struct wait *wait)
     return 1;
 }
 
-/* dom:block_info(target): returns { capacity =, allocation =, physical = } in bytes of the disk with
- * that target ("vda") or path. */
+/* dom:block_info(target): returns { capacity =, allocation =, physical = } in bytes of the disk
+ * with that target ("vda") or path. */
 static int l_domain_block_info(lua_State *L)
 {
     struct vx_domain *domain = check_domain(L, 1);

@@ -4,8 +4,9 @@
 #include "bindings/virt.h"
 #include "runtime/virt/snapshot.h"
 
-/* dom:snapshot_create{ name =, description = }: of a running guest with its RAM, of a stopped one its
- * disks; kept inside its qcow2 disks. A name of digits only is refused. Returns the name. */
+/* dom:snapshot_create{ name =, description = }: of a running guest with its RAM, of a stopped
+ * one its disks; kept inside its qcow2 disks. A name of digits only is refused. Returns the
+ * name. */
 int l_domain_snapshot_create(lua_State *L)
 {
     struct vx_domain *domain = check_domain(L, 1);

@@ -120,15 +120,16 @@ static unsigned long long field_bytes(lua_State *L, const char *name)
     return n > 0 ? (unsigned long long)n : 0;
 }
 
-/* virt.xml{ name =, uuid =, arch =, machine =, accel = "tcg"|"kvm"|"hvf", emulator = path, cpus =,
- *   memory = bytes, cpu_model =, cpu_features = { "aes", "-cx16" }, kernel =, initrd =, append =,
- *   firmware = "none"|"bios"|"uefi", loader =, nvram =, ram = path, ram_private = bool,
+/* virt.xml{ name =, uuid =, arch =, machine =, accel = "tcg"|"kvm"|"hvf", emulator = path, cpus
+ * =, memory = bytes, cpu_model =, cpu_features = { "aes", "-cx16" }, kernel =, initrd =, append
+ * =, firmware = "none"|"bios"|"uefi", loader =, nvram =, ram = path, ram_private = bool,
  *   console_log = path, tb_cache = bytes, qemu_args = { ... },
  *   disks = { { path =, format =, target =, cache =, serial =, readonly =, cdrom = } },
- *   nics = { { mac =, restrict =, forwards = { { host_addr =, host_port =, guest_port =, udp = } } } } }
- * Needs name, arch, accel, cpus and memory. A host_port of 0 lets QEMU take a free one; the network
- * of card i (from 0) is vxnet<i> in the monitor's hostfwd_add, its card vxnic<i> in set_link.
- * Does not wait. Raises on wrong types. Returns the document, or nil, err. */
+ *   nics = { { mac =, restrict =, forwards = { { host_addr =, host_port =, guest_port =, udp =
+ * } } } } } Needs name, arch, accel, cpus and memory. A host_port of 0 lets QEMU take a free
+ * one; the network of card i (from 0) is vxnet<i> in the monitor's hostfwd_add, its card
+ * vxnic<i> in set_link. Does not wait. Raises on wrong types. Returns the document, or nil,
+ * err. */
 int l_virt_xml(lua_State *L)
 {
     struct vx_domain_desc desc = { 0 };

@@ -64,7 +64,8 @@ function M.raises(fn, kind, pattern)
         error("no error was raised", 2)
     end
     if kind and not (raw.error.is(err) and err.kind == kind) then
-        error(("an error of kind %s expected, got %s: %s"):format(kind, raw.error.is(err) and err.kind or type(err), tostring(err)), 2)
+        local got = raw.error.is(err) and err.kind or type(err)
+        error(("an error of kind %s expected, got %s: %s"):format(kind, got, tostring(err)), 2)
     end
     if pattern and not tostring(err):find(pattern) then
         error(("the message %s does not match %s"):format(show(tostring(err)), show(pattern)), 2)

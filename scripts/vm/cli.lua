@@ -133,7 +133,8 @@ function M.main(args)
             return run_code(args, at + 1)
         elseif word ~= "-" and word:sub(1, 1) == "-" then
             local near = options.nearest(word, { "--help", "--version", "--verbose", "--quiet" })
-            return complain(("unknown option '%s'%s"):format(word, near and ("; did you mean '%s'?"):format(near) or ""))
+            local hint = near and ("; did you mean '%s'?"):format(near) or ""
+            return complain(("unknown option '%s'%s"):format(word, hint))
         else
             break
         end

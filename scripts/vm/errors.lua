@@ -27,6 +27,7 @@ end
 ---Raises an error of this kind; the rest is formatted as by string.format.
 ---@param kind string
 ---@param format string
+---@param ... any
 function M.fail(kind, format, ...)
     error(M.new(kind, string.format(format, ...)), 0)
 end
@@ -35,6 +36,7 @@ end
 ---@generic T
 ---@param value T
 ---@param err? vm.Error
+---@param ... any
 ---@return T
 function M.raise(value, err, ...)
     if value == nil and err ~= nil then

@@ -66,7 +66,13 @@ function M.show(value)
     return tostring(value)
 end
 
-local size_units = { B = 1, K = 2 ^ 10, KIB = 2 ^ 10, M = 2 ^ 20, MIB = 2 ^ 20, G = 2 ^ 30, GIB = 2 ^ 30, T = 2 ^ 40, TIB = 2 ^ 40 }
+local size_units = {
+    B = 1,
+    K = 2 ^ 10, KIB = 2 ^ 10,
+    M = 2 ^ 20, MIB = 2 ^ 20,
+    G = 2 ^ 30, GIB = 2 ^ 30,
+    T = 2 ^ 40, TIB = 2 ^ 40,
+}
 
 ---Bytes from "2GiB", "512M" or a number of bytes. A bare number under 1 MiB raises, with a hint.
 ---@param what string what the message names

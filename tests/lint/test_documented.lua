@@ -5,7 +5,7 @@ local tree = require "lint.tree"
 local keywords = { ["if"] = true, ["for"] = true, ["while"] = true, ["switch"] = true, ["return"] = true }
 
 -- A function declared in a header has a comment above it; one comment may cover a group of
--- declarations that no empty line separates.
+-- declarations that no empty line separates. What luaopen_ functions do is always the same.
 local function check_header(path, text)
     local complaints = {}
     local commented, in_comment = false, false
@@ -20,7 +20,7 @@ local function check_header(path, text)
         else
             local name = line:match "^[%a_][%w_%s%*]-([%a_][%w_]*)%("
             local is_declaration = name and not keywords[name] and not line:find "^typedef"
-                and not line:find "^__attribute__"
+                and not line:find "^__attribute__" and not name:find "^luaopen_"
             if is_declaration and not commented then
                 complaints[#complaints + 1] = ("%s:%d: %s has no comment"):format(path, number, name)
             end
@@ -35,34 +35,42 @@ local function comment_above(lines, number)
     return above:find "%*/%s*$" ~= nil or above:find "^//" ~= nil
 end
 
--- A function that a luaL_Reg table gives to Lua has its contract above its definition. What a
--- function does that is also under a double-underscore name (__gc, __close) is said by Lua.
-local function check_binding(path, text)
+-- A function that a luaL_Reg table gives to Lua has its contract above its definition, in
+-- whichever of the files that is. What a function does that is also under a double-underscore
+-- name (__gc, __close) is said by Lua. texts: the text of each path.
+local function check_bindings(texts)
     local complaints, names = {}, {}
-    for body in text:gmatch "luaL_Reg%s+[%w_]+%[%]%s*=%s*(%b{})" do
-        for name, fn in body:gmatch '{%s*"([^"]+)"%s*,%s*([%a_][%w_]*)%s*}' do
-            if fn ~= "NULL" then names[fn] = name end
+    for _, text in pairs(texts) do
+        for body in text:gmatch "luaL_Reg%s+[%w_]+%[%]%s*=%s*(%b{})" do
+            for name, fn in body:gmatch '{%s*"([^"]+)"%s*,%s*([%a_][%w_]*)%s*}' do
+                if not fn:find "^luaopen_" then names[fn] = name end
+            end
         end
     end
-    for fn in text:gmatch '{%s*"__%w+"%s*,%s*([%a_][%w_]*)%s*}' do
-        names[fn] = nil
-    end
-    local lines = tree.lines(text)
-    for number, line in ipairs(lines) do
-        local fn = line:match "^static int ([%a_][%w_]*)%(lua_State %*L%)$"
-        if fn and names[fn] then
-            if not comment_above(lines, number) then
-                complaints[#complaints + 1] = ("%s:%d: %s (%s) has no contract"):format(path, number, fn, names[fn])
-            end
+    for _, text in pairs(texts) do
+        for fn in text:gmatch '{%s*"__%w+"%s*,%s*([%a_][%w_]*)%s*}' do
             names[fn] = nil
         end
     end
-    for fn, name in pairs(names) do
-        -- A definition shared by several names is found once; one that is not here at all is a mistake.
-        if not text:find("int " .. fn .. "(lua_State *L)", 1, true) then
-            complaints[#complaints + 1] = ("%s: %s (%s) is not defined here"):format(path, fn, name)
+    local defined = {}
+    for path, text in pairs(texts) do
+        local lines = tree.lines(text)
+        for number, line in ipairs(lines) do
+            local fn = line:match "int ([%a_][%w_]*)%(lua_State %*L%)$"
+            if fn and names[fn] then
+                defined[fn] = true
+                if not comment_above(lines, number) then
+                    complaints[#complaints + 1] = ("%s:%d: %s (%s) has no contract"):format(path, number, fn, names[fn])
+                end
+            end
         end
     end
+    for fn, name in pairs(names) do
+        if not defined[fn] then
+            complaints[#complaints + 1] = ("%s (%s) is not defined in bindings"):format(fn, name)
+        end
+    end
+    table.sort(complaints)
     return complaints
 end
 
@@ -128,7 +136,12 @@ t.test("every header opens with its purpose", function()
 end)
 
 t.test("every function that a binding gives to lua has a contract", function()
-    all({ "bindings" }, "*.c", check_binding)
+    local texts = {}
+    for _, path in ipairs(tree.files({ "bindings" }, "*.c")) do
+        texts[path] = tree.read(path)
+    end
+    t.check(next(texts) ~= nil, "the tree was not found")
+    tree.none(check_bindings(texts))
 end)
 
 t.test("every public function of the lua library is annotated", function()
@@ -146,9 +159,10 @@ end)
 t.test("the lint sees a binding without a contract", function()
     local reg = 'static const luaL_Reg fns[] = {\n    { "a", l_a },\n    { "__gc", l_gc },\n    { NULL, NULL },\n};\n'
     local body = "static int l_a(lua_State *L)\n{\n    return 0;\n}\n"
-    t.equal(#check_binding("x.c", "/* a */\n" .. body .. reg), 0)
-    t.equal(#check_binding("x.c", "\n" .. body .. reg), 1)
-    t.equal(#check_binding("x.c", reg), 1)
+    t.equal(#check_bindings { ["x.c"] = "/* a */\n" .. body .. reg }, 0)
+    t.equal(#check_bindings { ["x.c"] = "/* a */\n" .. body, ["y.c"] = reg }, 0)
+    t.equal(#check_bindings { ["x.c"] = "\n" .. body, ["y.c"] = reg }, 1)
+    t.equal(#check_bindings { ["x.c"] = reg }, 1)
 end)
 
 t.test("the lint sees a lua function without its annotations", function()
