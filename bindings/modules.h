@@ -4,6 +4,7 @@
 
 #include <lua.h>
 
+int luaopen_raw_build(lua_State *L);
 int luaopen_raw_data(lua_State *L);
 int luaopen_raw_error(lua_State *L);
 int luaopen_raw_fs(lua_State *L);

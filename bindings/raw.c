@@ -11,13 +11,10 @@
 #include "runtime/base/buf.h"
 
 static const luaL_Reg modules[] = {
-    { "data", luaopen_raw_data },
-    { "error", luaopen_raw_error },
-    { "fs", luaopen_raw_fs },
-    { "log", luaopen_raw_log },
-    { "process", luaopen_raw_process },
-    { "task", luaopen_raw_task },
-    { NULL, NULL },
+    { "build", luaopen_raw_build }, { "data", luaopen_raw_data },
+    { "error", luaopen_raw_error }, { "fs", luaopen_raw_fs },
+    { "log", luaopen_raw_log },     { "process", luaopen_raw_process },
+    { "task", luaopen_raw_task },   { NULL, NULL },
 };
 
 static int open_raw(lua_State *L)

@@ -10,6 +10,7 @@
 struct vx_loop {
     uv_loop_t uv;
     uv_async_t async;
+    uv_idle_t ran; /* active: something ran in this turn, so it must not sleep */
     uv_mutex_t lock;
     struct vx_link posts; /* struct post, under lock */
     struct vx_link alive; /* struct vx_alive: what the callers hold */
@@ -26,6 +27,10 @@ struct vx_alive {
 /* Counts something that must be released before the loop is freed; what names it for the log. */
 void vx_alive_add(struct vx_alive *alive, struct vx_loop *loop, const char *what);
 void vx_alive_remove(struct vx_alive *alive);
+
+/* Called before a caller's callback: uv_run may run timers and pending writes before it sleeps, and
+ * would then sleep although they made something ready. */
+void vx_loop_ran(struct vx_loop *loop);
 
 /* Fills err from a libuv error number; returns -1. */
 int vx_err_uv(struct vx_err *err, int code, const char *what);

@@ -55,6 +55,16 @@ static void run_posts(uv_async_t *async)
     }
 }
 
+static void no_sleep(uv_idle_t *idle)
+{
+    (void)idle; /* being active is all it does */
+}
+
+void vx_loop_ran(struct vx_loop *loop)
+{
+    uv_idle_start(&loop->ran, no_sleep);
+}
+
 struct vx_loop *vx_loop_new(struct vx_err *err)
 {
     struct vx_loop *loop = vx_zalloc(sizeof *loop);
@@ -78,6 +88,7 @@ struct vx_loop *vx_loop_new(struct vx_err *err)
         free(loop);
         return NULL;
     }
+    uv_idle_init(&loop->uv, &loop->ran);
     return loop;
 }
 
@@ -94,6 +105,7 @@ int vx_loop_free(struct vx_loop *loop)
         free(post);
     }
     uv_close((uv_handle_t *)&loop->async, NULL);
+    uv_close((uv_handle_t *)&loop->ran, NULL);
     if (leaked > 0)
         return leaked; /* its callbacks may still come: the memory stays */
     uv_run(&loop->uv, UV_RUN_DEFAULT);
@@ -106,6 +118,7 @@ int vx_loop_free(struct vx_loop *loop)
 void vx_loop_turn(struct vx_loop *loop, bool wait)
 {
     uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    uv_idle_stop(&loop->ran);
 }
 
 double vx_loop_now(void)

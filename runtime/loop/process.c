@@ -177,6 +177,7 @@ static void written(uv_write_t *uv, int status)
     if (send->sent != NULL && !send->proc->freed) {
         if (status < 0)
             vx_err_uv(&err, status, "cannot write to a process");
+        vx_loop_ran(send->proc->alive.loop);
         send->sent(status < 0 ? &err : NULL, send->arg);
     }
     free(send);

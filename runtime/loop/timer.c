@@ -16,6 +16,7 @@ static void fire(uv_timer_t *uv)
 {
     struct vx_timer *timer = uv->data;
 
+    vx_loop_ran(timer->alive.loop);
     timer->fn(timer->arg);
 }
 
