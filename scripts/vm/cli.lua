@@ -23,6 +23,7 @@ commands:
 
 -- Commands in the order of the help text: name, what it does, the module with its `main(args)`.
 M.commands = {
+    { name = "images", help = "build the seed guests, list the images in the cache", module = "vm.cmd_images" },
 }
 
 local function find_command(name)

@@ -1,0 +1,132 @@
+-- `vmatrix images`: builds the seed guests and lists what is in the cache.
+local raw = require "vm.raw"
+local host = require "vm.host"
+local options = require "vm.options"
+local seed = require "vm.seed"
+
+local M = {}
+
+local USAGE = [[
+usage: vmatrix images build seed [--arch ARCH]... [--force]
+       vmatrix images list
+
+  build seed   builds the tiny guest from Debian packages, for this machine's architecture unless told
+               otherwise, if it is not there already
+    --arch ARCH   one of %s, or 'all'; may be given several times
+    --force       builds it again, with the packages of today
+  list         the images in %s
+]]
+
+local function usage(out)
+    out:write((USAGE:format(table.concat(seed.arches(), ", "), host.cache_dir() .. "/images")))
+end
+
+local function complain(text)
+    io.stderr:write("vmatrix images: ", text, "\n")
+    usage(io.stderr)
+    return 2
+end
+
+local function this_arch()
+    return (host.run({ "uname", "-m" }).stdout:gsub("%s", ""):gsub("^arm64$", "aarch64"))
+end
+
+local function known(arch)
+    for _, name in ipairs(seed.arches()) do
+        if name == arch then
+            return true
+        end
+    end
+    return false
+end
+
+local function mib(bytes)
+    return ("%.1f MiB"):format(bytes / 2 ^ 20)
+end
+
+local function size_of(image)
+    return raw.fs.stat(image.kernel).size + raw.fs.stat(image.initrd).size
+end
+
+local function build(arches, force)
+    for _, arch in ipairs(arches) do
+        local started = raw.task.now()
+        local image = seed.build(arch, {
+            force = force,
+            progress = function(line)
+                io.stderr:write(("%s: %s\n"):format(arch, line))
+            end,
+        })
+        print(("%s  %s  %s  (%.1f s)"):format(arch, mib(size_of(image)), image.folder, raw.task.now() - started))
+    end
+    return 0
+end
+
+local function build_command(args)
+    local arches, force, what = {}, false, nil
+    local at = 1
+    while args[at] do
+        local word = args[at]
+        local value = word:match("^%-%-arch=(.*)$")
+        if word == "--arch" then
+            at = at + 1
+            value = args[at]
+            if not value then
+                return complain("--arch wants the name of an architecture")
+            end
+        end
+        if value == "all" then
+            arches = seed.arches()
+        elseif value and not known(value) then
+            local near = options.nearest(value, seed.arches())
+            return complain(("unknown architecture '%s'%s"):format(value,
+                near and ("; did you mean '%s'?"):format(near) or ""))
+        elseif value then
+            arches[#arches + 1] = value
+        elseif word == "--force" then
+            force = true
+        elseif word:sub(1, 1) == "-" or what then
+            return complain(("unknown argument '%s'"):format(word))
+        else
+            what = word
+        end
+        at = at + 1
+    end
+    if what ~= "seed" then
+        return complain("only 'seed' can be built")
+    end
+    return build(#arches > 0 and arches or { this_arch() }, force)
+end
+
+local function list_command()
+    for _, arch in ipairs(seed.arches()) do
+        local image = seed.image(arch)
+        if image then
+            print(("seed  %-8s  %10s  %s"):format(arch, mib(size_of(image)), image.folder))
+        else
+            print(("seed  %-8s  not built; `vmatrix images build seed --arch %s` does it"):format(arch, arch))
+        end
+    end
+    return 0
+end
+
+---Runs `vmatrix images ARGS`; returns the exit code.
+---@param args string[]
+---@return integer
+function M.main(args)
+    local verb = args[1]
+    for _, word in ipairs(args) do
+        if word == "-h" or word == "--help" then
+            usage(io.stdout)
+            return 0
+        end
+    end
+    if verb == "build" then
+        return build_command(table.move(args, 2, #args, 1, {}))
+    elseif verb == "list" and not args[2] then
+        return list_command()
+    end
+    return complain(verb and ("unknown command '%s'"):format(table.concat(args, " ")) or "a command is missing")
+end
+
+return M

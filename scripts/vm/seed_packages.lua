@@ -1,0 +1,140 @@
+-- The Debian packages of the seed guest: found, downloaded and unpacked by apt and dpkg with a
+-- configuration of our own, as any user, leaving the host's alone.
+local raw = require "vm.raw"
+local errors = require "vm.errors"
+local host = require "vm.host"
+
+local fs = raw.fs
+local raise = errors.raise
+
+local M = {}
+
+local SUITE = "trixie"
+local FALLBACK = "http://deb.debian.org/debian"
+local PROGRAMS = { "apt-get", "apt-cache", "apt-config", "dpkg-deb", "gpgv" }
+local KEYRINGS = {
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+    "/usr/share/keyrings/debian-archive-trixie-stable.gpg",
+    "/etc/apt/trusted.gpg.d/debian-archive-trixie-stable.asc",
+}
+
+local function check_host()
+    for _, name in ipairs(PROGRAMS) do
+        if not host.which(name) then
+            errors.fail("unsupported", "building a seed guest needs the program %s, which this machine lacks; " ..
+                "build it on a Debian or Ubuntu machine and copy the folder %s/images", name, host.cache_dir())
+        end
+    end
+    for _, path in ipairs(KEYRINGS) do
+        if fs.exists(path) then
+            return path
+        end
+    end
+    return errors.fail("notfound", "Debian's archive keys are not on this machine; install the package " ..
+        "debian-archive-keyring")
+end
+
+-- The mirror that this machine uses already, if it is one of Debian's.
+local function find_mirror()
+    local chosen = os.getenv("VMATRIX_DEBIAN_MIRROR")
+    if chosen and chosen ~= "" then
+        return chosen
+    end
+    local result = host.run({ "apt-get", "indextargets", "--format", "$(REPO_URI)" }, { check = false, timeout = 30 })
+    for line in result.stdout:gmatch("[^\n]+") do
+        if line:find("^%a[%w+]*:/") and line:find("/debian/?$") then
+            return (line:gsub("/$", ""))
+        end
+    end
+    return FALLBACK
+end
+
+-- Proxies and the like; the rest of the host's configuration is not for us.
+local function host_settings()
+    local result = host.run({ "apt-config", "dump", "Acquire::http", "Acquire::https", "Acquire::Retries" },
+        { check = false, timeout = 30 })
+    return result.stdout
+end
+
+local function write_config(work, deb_arch, keyring, mirror)
+    local lines = {
+        "Dir::Etc::main \"/dev/null\";",
+        "Dir::Etc::parts \"/dev/null\";",
+        "Dir::Etc::sourceparts \"/dev/null\";",
+        "Dir::Etc::preferences \"/dev/null\";",
+        "Dir::Etc::preferencesparts \"/dev/null\";",
+        ("Dir::Etc::sourcelist \"%s/sources.list\";"):format(work),
+        ("Dir::State \"%s/state\";"):format(work),
+        ("Dir::State::status \"%s/status\";"):format(work),
+        ("Dir::Cache \"%s/cache\";"):format(work),
+        ("APT::Architecture \"%s\";"):format(deb_arch),
+        ("APT::Architectures { \"%s\"; };"):format(deb_arch),
+        "APT::Sandbox::User \"\";",
+        "APT::Color \"false\";",
+        "Acquire::Languages \"none\";",
+        host_settings(),
+    }
+    for _, folder in ipairs { "/state/lists/partial", "/cache/archives/partial", "/debs" } do
+        raise(fs.mkdir_p(work .. folder))
+    end
+    raise(fs.write_atomic(work .. "/status", ""))
+    raise(fs.write_atomic(work .. "/sources.list",
+        ("deb [arch=%s signed-by=%s] %s %s main\n"):format(deb_arch, keyring, mirror, SUITE)))
+    raise(fs.write_atomic(work .. "/apt.conf", table.concat(lines, "\n") .. "\n"))
+end
+
+local function apt(work, argv, cwd)
+    local env = { APT_CONFIG = work .. "/apt.conf", LC_ALL = "C" }
+    return host.run(argv, { env = env, cwd = cwd, timeout = 1800 }).stdout
+end
+
+-- linux-image-cloud-amd64 depends on the package that has the kernel's version in its name.
+local function kernel_package(work, meta)
+    local text = apt(work, { "apt-cache", "depends", meta })
+    local name = text:match("Depends: (linux%-image%-%d[^%s]*)")
+    if not name then
+        errors.fail("notfound", "%s of Debian %s names no kernel package", meta, SUITE)
+    end
+    return name
+end
+
+local function unpack_all(work, tree, progress)
+    local packages = {}
+    for _, name in ipairs(raise(fs.list(work .. "/debs"))) do
+        local path = work .. "/debs/" .. name
+        local package, version = name:match("^([^_]+)_([^_]+)_")
+        if package then
+            progress("unpacking " .. package)
+            host.run({ "dpkg-deb", "-x", path, tree }, { timeout = 600 })
+            version = version:gsub("%%(%x%x)", function(hex)
+                return string.char(tonumber(hex, 16))
+            end)
+            packages[#packages + 1] = { name = package, version = version, sha256 = raise(fs.sha256(path)) }
+            raise(fs.unlink(path))
+        end
+    end
+    return packages
+end
+
+---Downloads the packages of an architecture and unpacks them below `work`, an empty folder. apt
+---checks the archive's signature and every package's digest.
+---@param work string
+---@param spec { deb_arch: string, kernel: string, packages: string[] }
+---@param progress fun(line: string)
+---@return string tree the folder with their files
+---@return { name: string, version: string, sha256: string }[] packages
+function M.fetch(work, spec, progress)
+    local keyring = check_host()
+    local mirror = find_mirror()
+    write_config(work, spec.deb_arch, keyring, mirror)
+    progress(("reading the package lists of Debian %s for %s from %s"):format(SUITE, spec.deb_arch, mirror))
+    apt(work, { "apt-get", "update", "-q", "--error-on=any" })
+    local argv = { "apt-get", "download", "-q", kernel_package(work, spec.kernel) }
+    progress("downloading " .. argv[4])
+    apt(work, table.move(spec.packages, 1, #spec.packages, #argv + 1, argv), work .. "/debs")
+    raise(fs.mkdir_p(work .. "/tree"))
+    return work .. "/tree", unpack_all(work, work .. "/tree", progress)
+end
+
+return M
