@@ -16,6 +16,28 @@
 #ifndef SANITIZED
 #define SANITIZED 0
 #endif
+#if defined(__x86_64__)
+#define ARCH "x86_64"
+#elif defined(__aarch64__)
+#define ARCH "aarch64"
+#elif defined(__riscv) && __riscv_xlen == 64
+#define ARCH "riscv64"
+#elif defined(__powerpc64__)
+#define ARCH "ppc64le"
+#elif defined(__s390x__)
+#define ARCH "s390x"
+#elif defined(__i386__)
+#define ARCH "i386"
+#elif defined(__arm__)
+#define ARCH "armhf"
+#else
+#define ARCH "unknown"
+#endif
+#ifdef __APPLE__
+#define SYSTEM "macos"
+#else
+#define SYSTEM "linux"
+#endif
 #ifndef VX_GC_EAGER
 #define VX_GC_EAGER 0
 #endif
@@ -67,6 +89,10 @@ int luaopen_raw_build(lua_State *L)
     luaL_newlib(L, functions);
     lua_pushboolean(L, SANITIZED);
     lua_setfield(L, -2, "sanitized");
+    lua_pushliteral(L, ARCH);
+    lua_setfield(L, -2, "arch");
+    lua_pushliteral(L, SYSTEM);
+    lua_setfield(L, -2, "system");
     lua_pushboolean(L, VX_GC_EAGER);
     lua_setfield(L, -2, "gc_eager");
     return 1;

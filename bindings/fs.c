@@ -348,6 +348,7 @@ static const luaL_Reg functions[] = {
     { "symlink", l_symlink },
     { "tmpdir", l_tmpdir },
     { "unlink", l_unlink },
+    { "watch", l_fs_watch },
     { "write_atomic", l_write_atomic },
     { NULL, NULL },
 };

@@ -1,4 +1,5 @@
 /* raw.virt: libvirt. What its functions and methods take and give is said above each. */
+#include "bindings/modules.h"
 #include "bindings/virt.h"
 
 #include "bindings/error.h"

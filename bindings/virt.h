@@ -52,6 +52,4 @@ void l_domain_type(lua_State *L);
 /* raw.virt.open */
 int l_virt_open(lua_State *L);
 
-int luaopen_raw_virt(lua_State *L);
-
 #endif
