@@ -17,6 +17,7 @@ static const luaL_Reg modules[] = {
     { "fs", luaopen_raw_fs },
     { "log", luaopen_raw_log },
     { "process", luaopen_raw_process },
+    { "run", luaopen_raw_run },
     { "task", luaopen_raw_task },
     { "virt", luaopen_raw_virt },
     { NULL, NULL },

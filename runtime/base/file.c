@@ -196,8 +196,8 @@ static int remove_entry(int parent, const char *name, int depth, struct vx_err *
                           "cannot remove %s: it is nested deeper than %d folders", name,
                           MAX_DEPTH);
     fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return vx_err_errno(err, errno, "cannot remove %s", name);
+    if (fd < 0) /* ENOENT: another process is removing it, too */
+        return errno == ENOENT ? 0 : vx_err_errno(err, errno, "cannot remove %s", name);
     if (remove_content(fd, name, depth, err) != 0)
         return -1;
     if (unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT)

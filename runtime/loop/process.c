@@ -267,3 +267,16 @@ void vx_process_free(struct vx_process *proc)
     if (proc->handles == 0)
         free(proc);
 }
+
+char *vx_process_self(void)
+{
+#ifdef __linux__
+    return vx_strdup("/proc/self/exe");
+#else
+    char path[4096] = "vmatrix";
+    size_t len = sizeof path;
+
+    uv_exepath(path, &len); /* on failure the name is looked up in PATH */
+    return vx_strdup(path);
+#endif
+}

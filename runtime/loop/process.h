@@ -47,4 +47,7 @@ void vx_process_kill(struct vx_process *proc, int signum);
 /* Kills it with SIGKILL if it still runs, lets go; no callback runs after this. NULL is fine. */
 void vx_process_free(struct vx_process *proc);
 
+/* The path that starts this very program, also after its file was replaced; the caller's to free. */
+char *vx_process_self(void);
+
 #endif
