@@ -47,7 +47,8 @@ void vx_process_kill(struct vx_process *proc, int signum);
 /* Kills it with SIGKILL if it still runs, lets go; no callback runs after this. NULL is fine. */
 void vx_process_free(struct vx_process *proc);
 
-/* The path that starts this very program, also after its file was replaced; the caller's to free. */
+/* The path that starts this very program, also after its file was replaced. The caller frees
+ * it. */
 char *vx_process_self(void);
 
 #endif

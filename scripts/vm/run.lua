@@ -204,7 +204,8 @@ function M.ram_file(name, size)
     end
     local space = raise(fs.space(run.dir))
     if space.free < size + margin then
-        errors.fail("nospace", "no room for %d MiB of RAM: %s%s has %d MiB free; free some or give the guest less memory",
+        errors.fail("nospace",
+            "no room for %d MiB of RAM: %s%s has %d MiB free; free some or give the guest less memory",
             size // 2 ^ 20, run.ram and "/dev/shm is too full and " or "", run.dir, space.free // 2 ^ 20)
     end
     return make_sparse(run.dir .. "/" .. name, size)
