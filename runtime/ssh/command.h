@@ -43,9 +43,8 @@ bool vx_command_running(const struct vx_command *cmd);
 enum { VX_COMMAND_END = 0, VX_COMMAND_FAILED = -1, VX_COMMAND_WAIT = -2 };
 long vx_command_read(struct vx_command *cmd, int *stream, void *buf, size_t len);
 
-/* Input. Returns how many bytes were taken: 0 is wait for ready, VX_COMMAND_FAILED as above;
- * VX_COMMAND_END - the command does not read any more - cannot be told from waiting, so a
- * writer also looks at vx_command_ended. */
+/* Input. Returns how many bytes were taken, VX_COMMAND_WAIT (try again after ready), FAILED, or END
+ * when the command takes no more. */
 long vx_command_write(struct vx_command *cmd, const void *data, size_t len);
 /* The end of its standard input; harmless when repeated. */
 void vx_command_eof(struct vx_command *cmd);
