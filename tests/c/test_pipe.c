@@ -15,14 +15,14 @@ enum { TOTAL = 8 * 1024 * 1024 };
 struct rig {
     struct vx_loop *loop;
     struct vx_pipe *pipe;
-    size_t count;    /* bytes the thread handled */
-    size_t seen;     /* bytes the loop handled */
-    size_t readies;  /* ready calls */
-    int bad;         /* bytes that were not the ones expected */
-    int rc;          /* what the thread's last call returned */
+    size_t count;   /* bytes the thread handled */
+    size_t seen;    /* bytes the loop handled */
+    size_t readies; /* ready calls */
+    int bad;        /* bytes that were not the ones expected */
+    int rc;         /* what the thread's last call returned */
     struct vx_err err;
-    bool done;       /* the thread has ended */
-    bool finished;   /* the loop's side has */
+    bool done;     /* the thread has ended */
+    bool finished; /* the loop's side has */
 };
 
 static char byte_at(size_t pos)
@@ -46,6 +46,7 @@ static int teardown(void **state)
     struct rig *rig = *state;
 
     vx_pipe_free(rig->pipe);
+    vx_loop_turn(rig->loop, false);
     return vx_loop_free(rig->loop);
 }
 
@@ -111,7 +112,8 @@ static void take_work(void *arg)
     char chunk[7001];
     ssize_t len = 0;
 
-    while ((len = vx_pipe_take(rig->pipe, chunk, 1 + rig->count % sizeof chunk, &rig->err)) > 0) {
+    while ((len = vx_pipe_take(rig->pipe, chunk, 1 + rig->count % sizeof chunk, &rig->err)) >
+           0) {
         for (ssize_t i = 0; i < len; i++)
             rig->bad += chunk[i] != byte_at(rig->count + (size_t)i);
         rig->count += (size_t)len;
@@ -236,8 +238,10 @@ static void ready_never_runs_after_free(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(thread_to_loop_keeps_every_byte_in_order, setup, teardown),
-        cmocka_unit_test_setup_teardown(loop_to_thread_keeps_every_byte_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(thread_to_loop_keeps_every_byte_in_order, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(loop_to_thread_keeps_every_byte_in_order, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(freeing_the_loop_side_ends_a_thread_that_waits_for_room,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(

@@ -1,0 +1,501 @@
+/* The half of tar.h that reads. libarchive only parses; every name is walked and every node made
+ * here, below one open folder, never through a link. */
+#include "runtime/data/tar.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "runtime/data/match.h"
+#include "runtime/data/tree.h"
+
+enum { CHUNK = 256 * 1024, PIECE = 64 * 1024, MAX_PARTS = 512, TRAILER = 1024 * 1024 };
+#define FOLDER_NAMES (64u * 1024 * 1024) /* bytes of folder names kept until the end */
+
+/* Modes and times of folders are set last: filling a folder changes them. */
+struct folder {
+    char *path;
+    mode_t mode;
+    time_t mtime;
+};
+
+struct unpacking {
+    const struct vx_tar_unpack *opts;
+    struct vx_tar_count *count;
+    struct vx_err *err;
+    struct archive *archive;
+    struct vx_err stream; /* why the read callback failed */
+    bool broken;
+    char *chunk;
+    uint64_t raw, raw_max;      /* bytes of the stream itself */
+    uint64_t entries, promised; /* sizes announced so far */
+    int root;
+
+    const char *shown;  /* the entry's name as it came, for messages */
+    struct vx_buf path; /* where it goes, below root; "" is root itself */
+    size_t parts;       /* of the path */
+    int parent;         /* open folder of the last path, -1 for none */
+    struct vx_buf parent_path;
+
+    struct folder *folders;
+    size_t folder_count, folder_cap, folder_bytes;
+};
+
+static int refuse(struct unpacking *u, enum vx_kind kind, int code, const char *why)
+{
+    struct vx_buf shown = { 0 };
+
+    vx_tree_name(&shown, u->shown != NULL ? u->shown : "the archive");
+    if (code != 0)
+        vx_err_errno(u->err, code, "%s: %s", vx_buf_cstr(&shown), why);
+    else
+        vx_err_set(u->err, kind, 0, "%s: %s", vx_buf_cstr(&shown), why);
+    vx_buf_free(&shown);
+    return -1;
+}
+
+static la_ssize_t take(struct archive *archive, void *arg, const void **data)
+{
+    struct unpacking *u = arg;
+    ssize_t len = u->broken ? -1 : u->opts->read(u->chunk, CHUNK, u->opts->arg, &u->stream);
+
+    if (len > 0 && (u->raw += (uint64_t)len) > u->raw_max) {
+        vx_err_set(&u->stream, VX_LIMIT, 0, "the archive is longer than its bounds allow");
+        len = -1;
+    }
+    if (len < 0) {
+        u->broken = true;
+        archive_set_error(archive, EPIPE, "the stream was broken");
+    }
+    *data = u->chunk;
+    return len;
+}
+
+static int fail_archive(struct unpacking *u)
+{
+    const char *why = archive_error_string(u->archive);
+
+    if (u->broken) {
+        if (u->err != NULL)
+            *u->err = u->stream;
+        return -1;
+    }
+    return refuse(u, VX_FORMAT, 0, why != NULL ? why : "not a tar archive");
+}
+
+/* Fills path from the entry's name. 1: go on, 0: nothing is left of it, -1: refused. */
+static int take_name(struct unpacking *u, const char *name, struct vx_buf *path, size_t *parts)
+{
+    size_t strip = u->opts->strip;
+
+    path->len = 0;
+    vx_buf_add(path, "", 0);
+    *parts = 0;
+    if (*name == '\0')
+        return refuse(u, VX_UNSAFE, 0, "an empty name");
+    if (*name == '/')
+        return refuse(u, VX_UNSAFE, 0, "an absolute name");
+    if (strlen(name) >= PATH_MAX)
+        return refuse(u, VX_LIMIT, 0, "a name that is too long");
+    while (*name != '\0') {
+        size_t len = strcspn(name, "/");
+        if (len == 2 && name[0] == '.' && name[1] == '.')
+            return refuse(u, VX_UNSAFE, 0, "a name with '..'");
+        if (len > 0 && !(len == 1 && name[0] == '.')) {
+            if (strip > 0) {
+                strip--;
+            } else {
+                if (++*parts > MAX_PARTS)
+                    return refuse(u, VX_LIMIT, 0, "a name with too many parts");
+                if (path->len > 0)
+                    vx_buf_str(path, "/");
+                vx_buf_add(path, name, len);
+            }
+        }
+        name += len;
+        name += strspn(name, "/");
+    }
+    return path->len > 0;
+}
+
+/* Opens a folder below root, part by part, without following a link; with make, missing ones are
+ * made. -1: refused. */
+static int open_folder(struct unpacking *u, const char *path, size_t path_len, bool make)
+{
+    char part[NAME_MAX + 1];
+    int fd = dup(u->root), next = -1;
+
+    while (fd >= 0 && path_len > 0) {
+        const char *slash = memchr(path, '/', path_len);
+        size_t len = slash != NULL ? (size_t)(slash - path) : path_len;
+
+        if (len > NAME_MAX) {
+            close(fd);
+            return refuse(u, VX_LIMIT, 0, "a name that is too long");
+        }
+        memcpy(part, path, len);
+        part[len] = '\0';
+        path += len + (slash != NULL);
+        path_len -= len + (slash != NULL);
+        if (make && mkdirat(fd, part, 0700) != 0 && errno != EEXIST) {
+            close(fd);
+            return refuse(u, VX_SYSTEM, errno, "cannot make its folder");
+        }
+        next = openat(fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (next < 0) {
+            int code = errno;
+            close(fd);
+            if (code == ELOOP || code == ENOTDIR || code == ENOENT)
+                return refuse(u, VX_UNSAFE, 0,
+                              "its way leads through something that is not a folder");
+            return refuse(u, VX_SYSTEM, code, "cannot open its folder");
+        }
+        close(fd);
+        fd = next;
+    }
+    return fd >= 0 ? fd : refuse(u, VX_SYSTEM, errno, "cannot open the folder");
+}
+
+/* The folder that holds the entry, kept open: the next entry is mostly in the same one. */
+static int open_parent(struct unpacking *u, const char **name)
+{
+    const char *slash = strrchr(u->path.data, '/');
+    size_t len = slash != NULL ? (size_t)(slash - u->path.data) : 0;
+
+    *name = slash != NULL ? slash + 1 : u->path.data;
+    if (strlen(*name) > NAME_MAX)
+        return refuse(u, VX_LIMIT, 0, "a name that is too long");
+    if (u->parent >= 0 && u->parent_path.len == len &&
+        memcmp(vx_buf_cstr(&u->parent_path), u->path.data, len) == 0)
+        return 0;
+    if (u->parent >= 0)
+        close(u->parent);
+    u->parent = open_folder(u, u->path.data, len, true);
+    u->parent_path.len = 0;
+    vx_buf_add(&u->parent_path, u->path.data, len);
+    return u->parent >= 0 ? 0 : -1;
+}
+
+static int fail_make(struct unpacking *u, int code, const char *what)
+{
+    if (code == EEXIST)
+        return refuse(u, VX_UNSAFE, 0, "the name comes twice");
+    return refuse(u, VX_SYSTEM, code, what);
+}
+
+static bool all_zero(const char *data, size_t len)
+{
+    return len > 0 && data[0] == 0 && memcmp(data, data + 1, len - 1) == 0;
+}
+
+/* Runs of zeros become holes: a sparse file stays one, and a bomb of zeros costs nothing. */
+static int write_at(int fd, const char *data, size_t len, off_t at)
+{
+    while (len > 0) {
+        size_t piece = len < PIECE ? len : PIECE;
+        ssize_t done = (ssize_t)piece;
+
+        if (!all_zero(data, piece))
+            done = pwrite(fd, data, piece, at);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return -1;
+        data += done;
+        len -= (size_t)done;
+        at += done;
+    }
+    return 0;
+}
+
+static int copy_content(struct unpacking *u, int fd, int64_t size)
+{
+    const void *data = NULL;
+    size_t len = 0;
+    la_int64_t at = 0;
+    int rc = 0;
+
+    while ((rc = archive_read_data_block(u->archive, &data, &len, &at)) == ARCHIVE_OK) {
+        if (at < 0 || at > size || (int64_t)len > size - at)
+            return refuse(u, VX_FORMAT, 0, "its content is longer than its header says");
+        if (write_at(fd, data, len, at) != 0)
+            return refuse(u, VX_SYSTEM, errno, "cannot write it");
+        u->count->bytes += len;
+    }
+    if (rc != ARCHIVE_EOF)
+        return fail_archive(u);
+    if (ftruncate(fd, size) != 0)
+        return refuse(u, VX_SYSTEM, errno, "cannot write it");
+    return 0;
+}
+
+static int check_size(struct unpacking *u, struct archive_entry *entry, int64_t size)
+{
+    struct statvfs vfs;
+
+    if (size < 0)
+        return refuse(u, VX_FORMAT, 0, "a negative size");
+    if ((uint64_t)size > u->opts->max_bytes - u->promised)
+        return refuse(u, VX_LIMIT, 0, "with it the copy is larger than max_bytes allows");
+    u->promised += (uint64_t)size;
+    if (size > CHUNK && archive_entry_sparse_count(entry) == 0 &&
+        fstatvfs(u->root, &vfs) == 0 && (uint64_t)size / vfs.f_frsize > vfs.f_bavail)
+        return refuse(u, VX_NOSPACE, 0, "it is larger than what is free on this disk");
+    return 0;
+}
+
+static int make_file(struct unpacking *u, struct archive_entry *entry, const char *name)
+{
+    struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+                                 { .tv_sec = archive_entry_mtime(entry) } };
+    int64_t size = archive_entry_size(entry);
+    int fd = -1, rc = 0;
+
+    if (check_size(u, entry, size) != 0)
+        return -1;
+    fd = openat(u->parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail_make(u, errno, "cannot make it");
+    rc = copy_content(u, fd, size);
+    if (rc == 0 &&
+        (futimens(fd, times) != 0 || fchmod(fd, archive_entry_perm(entry) & 0777) != 0))
+        rc = refuse(u, VX_SYSTEM, errno, "cannot set its mode and time");
+    /* Some file systems report a full disk only now. */
+    if (close(fd) != 0 && rc == 0)
+        rc = refuse(u, VX_SYSTEM, errno, "cannot write it");
+    u->count->files++;
+    return rc;
+}
+
+/* 1: leave it out, -1: refused. */
+static int unsafe(struct unpacking *u, const char *why)
+{
+    if (!u->opts->skip_unsafe)
+        return refuse(u, VX_UNSAFE, 0, why);
+    vx_tar_skip(u->count, u->shown);
+    return 1;
+}
+
+static int make_link(struct unpacking *u, struct archive_entry *entry, const char *name)
+{
+    struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+                                 { .tv_sec = archive_entry_mtime(entry) } };
+    const char *target = archive_entry_symlink(entry);
+    int rc = 0;
+
+    if (target == NULL)
+        return refuse(u, VX_FORMAT, 0, "a link without a target");
+    if (!vx_tree_link_stays(target, u->parts - 1)) {
+        struct vx_buf why = { 0 };
+        vx_buf_str(&why, "a symbolic link that leads outside, to ");
+        vx_tree_name(&why, target);
+        rc = unsafe(u, vx_buf_cstr(&why));
+        vx_buf_free(&why);
+        return rc < 0 ? -1 : 0;
+    }
+    if (symlinkat(target, u->parent, name) != 0)
+        return fail_make(u, errno, "cannot make the link");
+    utimensat(u->parent, name, times, AT_SYMLINK_NOFOLLOW); /* not every file system can */
+    u->count->links++;
+    return 0;
+}
+
+/* A further name of a file that came before. */
+static int make_hardlink(struct unpacking *u, const char *target, const char *name)
+{
+    struct vx_buf path = { 0 };
+    struct stat st;
+    const char *slash = NULL, *last = NULL;
+    size_t parts = 0;
+    int fd = -1, rc = take_name(u, target, &path, &parts);
+
+    if (rc == 0)
+        rc = refuse(u, VX_UNSAFE, 0, "a hard link to a folder");
+    if (rc > 0) {
+        slash = strrchr(path.data, '/');
+        last = slash != NULL ? slash + 1 : path.data;
+        fd = open_folder(u, path.data, slash != NULL ? (size_t)(slash - path.data) : 0, false);
+        rc = fd < 0 ? -1 : 0;
+    }
+    /* A symbolic link that is safe where it is may lead outside from elsewhere: only files. */
+    if (rc == 0 && (fstatat(fd, last, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)))
+        rc = refuse(u, VX_UNSAFE, 0,
+                    "a hard link to something that is not a file of the archive");
+    else if (rc == 0 && linkat(fd, last, u->parent, name, 0) != 0)
+        rc = fail_make(u, errno, "cannot make the hard link");
+    if (rc == 0)
+        u->count->files++;
+    if (fd >= 0)
+        close(fd);
+    vx_buf_free(&path);
+    return rc;
+}
+
+static int make_folder(struct unpacking *u, struct archive_entry *entry)
+{
+    int fd = open_folder(u, vx_buf_cstr(&u->path), u->path.len, true);
+
+    if (fd < 0)
+        return -1;
+    close(fd);
+    u->folder_bytes += u->path.len + sizeof *u->folders;
+    if (u->folder_bytes > FOLDER_NAMES)
+        return refuse(u, VX_LIMIT, 0, "too many folders");
+    if (u->folder_count == u->folder_cap) {
+        u->folder_cap = u->folder_cap > 0 ? u->folder_cap * 2 : 64;
+        u->folders = vx_realloc(u->folders, u->folder_cap * sizeof *u->folders);
+    }
+    u->folders[u->folder_count++] = (struct folder){ .path = vx_strdup(vx_buf_cstr(&u->path)),
+                                                     .mode = archive_entry_perm(entry) & 0777,
+                                                     .mtime = archive_entry_mtime(entry) };
+    u->count->folders++;
+    return 0;
+}
+
+/* From the last to the first: a folder that is closed to us comes after those in it. */
+static int finish_folders(struct unpacking *u)
+{
+    for (size_t i = u->folder_count; i-- > 0;) {
+        struct folder *folder = &u->folders[i];
+        struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = folder->mtime } };
+        int fd = -1, rc = 0;
+
+        u->shown = folder->path;
+        fd = open_folder(u, folder->path, strlen(folder->path), false);
+        if (fd < 0)
+            return -1;
+        if (futimens(fd, times) != 0 || fchmod(fd, folder->mode) != 0)
+            rc = refuse(u, VX_SYSTEM, errno, "cannot set its mode and time");
+        close(fd);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* An excluded folder excludes what is in it. */
+static bool excluded(const struct unpacking *u)
+{
+    char *path = u->path.data;
+
+    for (char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        bool hit = false;
+        *slash = '\0';
+        hit = vx_match_any(u->opts->exclude, path);
+        *slash = '/';
+        if (hit)
+            return true;
+    }
+    return vx_match_any(u->opts->exclude, path);
+}
+
+static int make_entry(struct unpacking *u, struct archive_entry *entry)
+{
+    const char *hardlink = archive_entry_hardlink(entry);
+    const char *name = NULL;
+    int rc = 0;
+
+    u->shown = archive_entry_pathname(entry);
+    if (u->shown == NULL)
+        return refuse(u, VX_FORMAT, 0, "an entry without a name");
+    if (++u->entries > u->opts->max_entries)
+        return refuse(u, VX_LIMIT, 0, "more entries than allowed");
+    rc = take_name(u, u->shown, &u->path, &u->parts);
+    if (rc < 0)
+        return -1;
+    if (hardlink == NULL && archive_entry_filetype(entry) == AE_IFDIR)
+        return rc == 0 && u->opts->strip > 0    ? 0
+               : u->path.len > 0 && excluded(u) ? 0
+                                                : make_folder(u, entry);
+    if (rc == 0)
+        return refuse(u, VX_UNSAFE, 0, "a file in place of the folder itself");
+    if (excluded(u))
+        return 0;
+    if (open_parent(u, &name) != 0)
+        return -1;
+    if (hardlink != NULL)
+        return make_hardlink(u, hardlink, name);
+    switch (archive_entry_filetype(entry)) {
+    case AE_IFREG:
+        return make_file(u, entry, name);
+    case AE_IFLNK:
+        return make_link(u, entry, name);
+    case AE_IFCHR:
+    case AE_IFBLK:
+        return unsafe(u, "a device") < 0 ? -1 : 0;
+    case AE_IFIFO:
+        return unsafe(u, "a fifo") < 0 ? -1 : 0;
+    default:
+        return unsafe(u, "neither a file, a folder nor a link") < 0 ? -1 : 0;
+    }
+}
+
+/* The padding behind the archive's end must be read too, or the sender dies of a broken pipe. */
+static int drain(struct unpacking *u)
+{
+    size_t total = 0;
+    ssize_t len = 0;
+
+    u->shown = NULL;
+    while ((len = u->opts->read(u->chunk, CHUNK, u->opts->arg, u->err)) > 0) {
+        total += (size_t)len;
+        if (total > TRAILER)
+            return refuse(u, VX_FORMAT, 0, "there are bytes behind its end");
+    }
+    return len < 0 ? -1 : 0;
+}
+
+static int unpack_all(struct unpacking *u)
+{
+    struct archive_entry *entry = NULL;
+    int rc = 0;
+
+    if (archive_read_support_format_tar(u->archive) != ARCHIVE_OK ||
+        archive_read_open(u->archive, u, NULL, take, NULL) != ARCHIVE_OK)
+        return fail_archive(u);
+    while ((rc = archive_read_next_header(u->archive, &entry)) == ARCHIVE_OK) {
+        if (make_entry(u, entry) != 0)
+            return -1;
+    }
+    /* A warning says that a name or a number was changed on the way: that is no copy. */
+    if (rc != ARCHIVE_EOF)
+        return fail_archive(u);
+    return drain(u) != 0 ? -1 : finish_folders(u);
+}
+
+int vx_tar_unpack(const struct vx_tar_unpack *opts, struct vx_tar_count *count,
+                  struct vx_err *err)
+{
+    struct unpacking u = { .opts = opts, .count = count, .err = err, .parent = -1 };
+    int rc = 0;
+
+    u.root = open(opts->into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (u.root < 0)
+        return vx_err_errno(err, errno, "cannot open the folder %s", opts->into);
+    /* Headers and padding of an honest archive stay below 4 KiB an entry. */
+    u.raw_max = UINT64_MAX;
+    if (opts->max_entries < UINT64_MAX / 8192 && opts->max_bytes < UINT64_MAX / 2)
+        u.raw_max = opts->max_bytes + (opts->max_entries + 256) * 4096;
+    u.chunk = vx_alloc(CHUNK);
+    u.archive = archive_read_new();
+    rc = unpack_all(&u);
+    archive_read_free(u.archive);
+    for (size_t i = 0; i < u.folder_count; i++)
+        free(u.folders[i].path);
+    free(u.folders);
+    free(u.chunk);
+    vx_buf_free(&u.path);
+    vx_buf_free(&u.parent_path);
+    if (u.parent >= 0)
+        close(u.parent);
+    close(u.root);
+    return rc;
+}
