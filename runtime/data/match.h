@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* Whether the path (relative, no slash at either end) is meant by the pattern. A pattern without a
- * slash is about the last name, at any depth; one with a slash about the whole path. * and ? and
+/* Whether the path (relative, no slash at either end) is meant by the pattern. A pattern without
+ * a slash is about the last name, at any depth; one with a slash about the whole path. *, ? and
  * [a-z] do not match a slash, ** does; a backslash takes the next byte as it is. Bytes, not
  * characters. */
 bool vx_match(const char *pattern, const char *path);

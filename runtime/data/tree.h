@@ -41,7 +41,7 @@ struct vx_tree_merge {
 int vx_tree_merge(const struct vx_tree_merge *merge, struct vx_err *err);
 
 /* Whether a link at this depth (0: directly in the root) surely stays in the root, whatever other
- * links that pass this test are there: relative, and ".." only at its start, at most depth times. */
+ * links that pass this test are there: relative, ".." only at its start, at most depth times. */
 bool vx_tree_link_stays(const char *target, size_t depth);
 
 /* Adds a name for a message: bytes that are not printable ASCII are escaped, long ones cut. */

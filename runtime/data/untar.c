@@ -275,13 +275,13 @@ static int make_file(struct unpacking *u, struct archive_entry *entry, const cha
     return rc;
 }
 
-/* 1: leave it out, -1: refused. */
+/* 0: left out, -1: refused. */
 static int unsafe(struct unpacking *u, const char *why)
 {
     if (!u->opts->skip_unsafe)
         return refuse(u, VX_UNSAFE, 0, why);
     vx_tar_skip(u->count, u->shown);
-    return 1;
+    return 0;
 }
 
 static int make_link(struct unpacking *u, struct archive_entry *entry, const char *name)
@@ -299,7 +299,7 @@ static int make_link(struct unpacking *u, struct archive_entry *entry, const cha
         vx_tree_name(&why, target);
         rc = unsafe(u, vx_buf_cstr(&why));
         vx_buf_free(&why);
-        return rc < 0 ? -1 : 0;
+        return rc;
     }
     if (symlinkat(target, u->parent, name) != 0)
         return fail_make(u, errno, "cannot make the link");
@@ -430,11 +430,11 @@ static int make_entry(struct unpacking *u, struct archive_entry *entry)
         return make_link(u, entry, name);
     case AE_IFCHR:
     case AE_IFBLK:
-        return unsafe(u, "a device") < 0 ? -1 : 0;
+        return unsafe(u, "a device");
     case AE_IFIFO:
-        return unsafe(u, "a fifo") < 0 ? -1 : 0;
+        return unsafe(u, "a fifo");
     default:
-        return unsafe(u, "neither a file, a folder nor a link") < 0 ? -1 : 0;
+        return unsafe(u, "neither a file, a folder nor a link");
     }
 }
 

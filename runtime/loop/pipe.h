@@ -9,8 +9,8 @@
 
 #include "runtime/loop/loop.h"
 
-/* One direction: either the thread puts and the loop drains, or the loop fills and the thread takes.
- * Held twice, once by the loop's side (vx_pipe_new .. vx_pipe_free) and once by the thread's
+/* One direction: either the thread puts and the loop drains, or the loop fills and the thread
+ * takes. Held twice, by the loop's side (vx_pipe_new .. vx_pipe_free) and by the thread's
  * (vx_pipe_ref .. vx_pipe_unref): neither has to outlive the other. */
 struct vx_pipe;
 
