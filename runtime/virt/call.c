@@ -56,6 +56,7 @@ static void really_free(struct vx_call *call)
     vx_conn_unref(call->taken_conn);
     vx_conn_unref(call->conn);
     free_result(&call->result);
+    free(call->guest);
     free(call->name);
     free(call->text);
     free(call->root);
@@ -99,7 +100,6 @@ static void call_work(void *arg)
 {
     struct vx_call *call = arg;
 
-    virResetLastError();
     call->failed = call->work(call) < 0;
     drop_vir(call);
 }
@@ -189,6 +189,7 @@ struct vx_call *domain_call(struct vx_domain *domain, call_fn work, vx_call_cb f
         return NULL;
     call->vir_domain = domain->vir;
     virDomainRef(call->vir_domain);
+    call->guest = vx_strdup(domain->name);
     if (domain->conn->root != NULL)
         call->root = vx_strdup(domain->conn->root);
     return call;
@@ -233,9 +234,26 @@ static enum vx_kind kind_of(const virError *error)
     }
 }
 
+/* When a program fails, libvirt puts its whole command line in front of the reason, which is longer
+ * than a message may be: "Child process (LC_ALL=C ... -device ...) unexpected exit status 1: reason". */
+static char *without_command(const char *message)
+{
+    static const char begins[] = "Child process (";
+    const char *from = strstr(message, begins);
+    const char *to = NULL;
+
+    for (const char *p = from; p != NULL; p = strstr(p + 1, ") unexpected"))
+        to = p;
+    if (from == NULL || to == from)
+        return vx_strdup(message);
+    from += sizeof begins - 1;
+    return vx_strfmt("%.*s...%s", (int)(from - message), message, to);
+}
+
 int err_libvirt(struct vx_err *err, const char *fmt, ...)
 {
     const virError *error = virGetLastError();
+    char *message = NULL;
     va_list ap;
     size_t len = 0;
 
@@ -245,10 +263,11 @@ int err_libvirt(struct vx_err *err, const char *fmt, ...)
     vx_err_setv(err, error != NULL ? kind_of(error) : VX_LIBVIRT,
                 error != NULL ? error->code : 0, fmt, ap);
     va_end(ap);
+    message = without_command(
+        error != NULL && error->message != NULL ? error->message : "libvirt gave no reason");
     len = strlen(err->msg);
-    snprintf(err->msg + len, sizeof err->msg - len, ": %s",
-             error != NULL && error->message != NULL ? error->message
-                                                     : "libvirt gave no reason");
+    snprintf(err->msg + len, sizeof err->msg - len, ": %s", message);
+    free(message);
     /* QEMU's own lines are part of some messages and end with a newline. */
     for (len = strlen(err->msg); len > 0 && err->msg[len - 1] == '\n'; len--)
         err->msg[len - 1] = '\0';
@@ -257,10 +276,7 @@ int err_libvirt(struct vx_err *err, const char *fmt, ...)
 
 int call_fail(struct vx_call *call, const char *what)
 {
-    if (call->vir_domain != NULL)
-        return err_libvirt(&call->err, "guest %s: %s", virDomainGetName(call->vir_domain),
-                           what);
-    if (call->name != NULL)
-        return err_libvirt(&call->err, "guest %s: %s", call->name, what);
+    if (call->guest != NULL)
+        return err_libvirt(&call->err, "guest %s: %s", call->guest, what);
     return err_libvirt(&call->err, "%s", what);
 }

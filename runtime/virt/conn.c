@@ -112,6 +112,8 @@ static int open_work(struct vx_call *call)
 {
     if (call->root != NULL && root_prepare(call->root, call->cache, &call->err) < 0)
         return -1;
+    if (virInitialize() < 0)
+        return vx_err_set(&call->err, VX_LIBVIRT, 0, "libvirt cannot set itself up");
     if (event_setup(&call->err) < 0)
         return -1;
     call->made_conn = virConnectOpen(call->name);
@@ -302,7 +304,7 @@ struct vx_call *vx_conn_domains(struct vx_conn *conn, vx_call_cb fn, void *arg,
 
 static int lookup_work(struct vx_call *call)
 {
-    call->made_domain = virDomainLookupByName(call->vir, call->name);
+    call->made_domain = virDomainLookupByName(call->vir, call->guest);
     return call->made_domain != NULL ? 0 : call_fail(call, "cannot find it");
 }
 
@@ -313,7 +315,7 @@ struct vx_call *vx_conn_lookup(struct vx_conn *conn, const char *name, vx_call_c
 
     if (call == NULL)
         return NULL;
-    call->name = vx_strdup(name);
+    call->guest = vx_strdup(name);
     return call_start(call, err);
 }
 

@@ -184,7 +184,7 @@ static int info_work(struct vx_call *call)
     info->max_memory = (unsigned long long)got.maxMem * 1024;
     info->memory = (unsigned long long)got.memory * 1024;
     info->cpu_time = (double)got.cpuTime / 1e9;
-    info->pid = domain_pid(call->root, virDomainGetName(call->vir_domain));
+    info->pid = domain_pid(call->root, call->guest);
     return 0;
 }
 

@@ -29,13 +29,13 @@ struct vx_call {
 
     virConnectPtr vir; /* references of libvirt's, dropped on the pool */
     virDomainPtr vir_domain;
-    char *name; /* what the call's arguments were */
+    char *guest; /* the domain's name, for messages */
+    char *name;  /* what the call's arguments were */
     char *text;
     char *root;
     char *cache;
     unsigned flags;
     bool flag;
-    bool quiet;               /* conn_close: nobody asked for it */
     struct conn_feed *feed;   /* open and close */
     int callbacks[3];         /* close */
     virConnectPtr made_conn;  /* open */

@@ -187,7 +187,7 @@ static int list_work(struct vx_call *call)
             if (parse_info(xml, info) < 0)
                 rc = vx_err_set(&call->err, VX_FORMAT, 0,
                                 "guest %s: libvirt describes a snapshot without name or state",
-                                virDomainGetName(call->vir_domain));
+                                call->guest);
         } else if (rc == 0 && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN_SNAPSHOT) {
             rc = call_fail(call, "cannot describe its snapshots"); /* else: deleted meanwhile */
         }
@@ -264,7 +264,7 @@ static int revert_in_place(struct vx_call *call, virDomainSnapshotPtr snapshot)
         goto out; /* no QEMU: the test driver, for one */
     if (strstr(reply, "rror") != NULL || strstr(reply, "not ") != NULL) {
         rc = vx_err_set(&call->err, VX_LIBVIRT, 0, "guest %s: cannot go back to %s: %s",
-                        virDomainGetName(call->vir_domain), call->name, reply);
+                        call->guest, call->name, reply);
         goto out;
     }
     note_current(call, snapshot);
