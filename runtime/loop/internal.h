@@ -32,6 +32,9 @@ void vx_alive_remove(struct vx_alive *alive);
  * would then sleep although they made something ready. */
 void vx_loop_ran(struct vx_loop *loop);
 
+/* Before anything of libuv's is opened: see fork.c. */
+void vx_fork_hold(void);
+
 /* Fills err from a libuv error number; returns -1. */
 int vx_err_uv(struct vx_err *err, int code, const char *what);
 

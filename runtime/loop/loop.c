@@ -72,6 +72,7 @@ struct vx_loop *vx_loop_new(struct vx_err *err)
 
     vx_list_init(&loop->posts);
     vx_list_init(&loop->alive);
+    vx_fork_hold();
     rc = uv_loop_init(&loop->uv);
     if (rc < 0) {
         vx_err_uv(err, rc, "cannot make an event loop");
