@@ -61,33 +61,30 @@ local function with_env(argv, env)
     return table.move(argv, 1, #argv, #out + 1, out)
 end
 
-local Output = {}
-Output.__index = Output
-
 local function new_output(max, on_output)
-    return setmetatable({ parts = { {}, {} }, kept = 0, max = max, truncated = 0, on_output = on_output }, Output)
+    return { parts = { {}, {} }, kept = 0, max = max, truncated = 0, on_output = on_output }
 end
 
-function Output:add(stream, chunk)
-    local room = self.max - self.kept
-    if self.on_output then
-        self.on_output(stream == 1 and "stdout" or "stderr", chunk)
+local function add_output(output, stream, chunk)
+    local room = output.max - output.kept
+    if output.on_output then
+        output.on_output(stream == 1 and "stdout" or "stderr", chunk)
     end
     if #chunk > room then
-        self.truncated = self.truncated + #chunk - room
+        output.truncated = output.truncated + #chunk - room
         chunk = chunk:sub(1, room)
     end
-    self.kept = self.kept + #chunk
-    table.insert(self.parts[stream], chunk)
+    output.kept = output.kept + #chunk
+    table.insert(output.parts[stream], chunk)
 end
 
-function Output:result(status, signal)
+local function result_of(output, status, signal)
     return {
         status = status,
         signal = signal,
-        stdout = table.concat(self.parts[1]),
-        stderr = table.concat(self.parts[2]),
-        truncated = self.truncated,
+        stdout = table.concat(output.parts[1]),
+        stderr = table.concat(output.parts[2]),
+        truncated = output.truncated,
     }
 end
 
@@ -128,7 +125,7 @@ function M.run(argv, opts)
     end
     local function check_time(err)
         if err and err.kind == "timeout" then
-            fail("timeout", ("%s did not end within %g s"):format(argv[1], opts.timeout), output:result(0, 0))
+            fail("timeout", ("%s did not end within %g s"):format(argv[1], opts.timeout), result_of(output, 0, 0))
         elseif err then
             error(err, 0)
         end
@@ -143,13 +140,13 @@ function M.run(argv, opts)
             check_time(chunk)
             break
         end
-        output:add(stream, chunk)
+        add_output(output, stream, chunk)
     end
     local status, signal = process:wait(left())
     if not status then
         check_time(signal)
     end
-    local result = output:result(status, signal)
+    local result = result_of(output, status, signal)
     result.ok = signal == 0 and contains(opts.ok or { 0 }, status)
     if opts.check and not result.ok then
         local what = signal ~= 0 and "was ended by signal " .. signal or "ended with status " .. status

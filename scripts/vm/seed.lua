@@ -10,7 +10,7 @@ local raise = errors.raise
 
 local M = {}
 
-local FORMAT <const> = 1 -- raised when the way of building changes what comes out
+local FORMAT <const> = 2 -- raised when seed_initramfs.lua or this file changes what comes out
 local MIB <const> = 1024 * 1024
 
 local COMMON = {
@@ -207,6 +207,18 @@ local function scratch(path)
     })
 end
 
+local function build_into(folder, arch, progress)
+    local work = ("%s/apt/%s"):format(host.cache_dir(), arch)
+    local new = folder .. ".new"
+    local _ <close> = scratch(work)
+    local _ <close> = scratch(new)
+    local tree, packages = M.fetch(arch, work, progress)
+    progress("writing kernel and initramfs")
+    M.assemble(new, arch, tree, packages)
+    replace(folder, new)
+    verified[folder] = nil
+end
+
 ---Builds the seed guest of an architecture, unless it is there already; then the network is not
 ---touched. Several processes may ask at once: one builds, the others wait for it.
 ---@param arch string
@@ -223,15 +235,10 @@ function M.build(arch, opts)
         progress(("building the seed guest for %s"):format(arch))
         local _ <close> = raise(fs.lock(("%s/seed-%s.lock"):format(images, arch)))
         if opts.force or not read_manifest(folder) then
-            local work = ("%s/apt/%s"):format(host.cache_dir(), arch)
-            local new = folder .. ".new"
-            local _ <close> = scratch(work)
-            local _ <close> = scratch(new)
-            local tree, packages = M.fetch(arch, work, progress)
-            progress("writing kernel and initramfs")
-            M.assemble(new, arch, tree, packages)
-            replace(folder, new)
-            verified[folder] = nil
+            local ok, err = pcall(build_into, folder, arch, progress)
+            if not ok then
+                error(errors.prefix(err, "seed guest for " .. arch), 0)
+            end
         end
     end
     return M.image(arch)

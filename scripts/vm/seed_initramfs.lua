@@ -29,33 +29,30 @@ local TEXTS = {
         "NAME=\"vmatrix seed guest\"\nPRETTY_NAME=\"vmatrix seed guest\"\n",
 }
 
----@class vm.SeedTree
-local Tree = {}
-Tree.__index = Tree
-
-function Tree:dir(path, mode, owner)
-    self.entries[path] = { path = path, mode = DIR | (mode or 493), owner = owner } -- 0755
+-- A tree is a table from path to entry.
+local function add_dir(tree, path, mode, owner)
+    tree[path] = { path = path, mode = DIR | (mode or 493), owner = owner } -- 0755
 end
 
-function Tree:file(path, data, mode)
-    self.entries[path] = { path = path, mode = FILE | (mode or 420), data = data } -- 0644
+local function add_file(tree, path, data, mode)
+    tree[path] = { path = path, mode = FILE | (mode or 420), data = data } -- 0644
 end
 
-function Tree:link(path, target)
-    self.entries[path] = { path = path, mode = LINK | 511, link = target } -- 0777
+local function add_link(tree, path, target)
+    tree[path] = { path = path, mode = LINK | 511, link = target } -- 0777
 end
 
 -- The entries sorted by name, so that a folder comes before what is in it; folders that nothing
 -- made explicitly are added.
-function Tree:list()
+local function sorted_entries(tree)
     local names = {}
-    for path in pairs(self.entries) do
+    for path in pairs(tree) do
         names[#names + 1] = path
     end
     for _, path in ipairs(names) do
         local parent = path:match("^(.*)/")
-        while parent and not self.entries[parent] do
-            self:dir(parent)
+        while parent and not tree[parent] do
+            add_dir(tree, parent)
             names[#names + 1] = parent
             parent = parent:match("^(.*)/")
         end
@@ -63,7 +60,7 @@ function Tree:list()
     table.sort(names)
     local list = {}
     for i, path in ipairs(names) do
-        list[i] = self.entries[path]
+        list[i] = tree[path]
     end
     return list
 end
@@ -73,26 +70,26 @@ local function read(path)
 end
 
 local function add_base(tree)
-    tree:dir(".") -- the root folder itself is open to all otherwise
+    add_dir(tree, ".") -- the root folder itself is open to all otherwise
     for _, path in ipairs { "dev", "proc", "sys", "run", "mnt", "home", "var/log", "var/tmp", "etc/dropbear" } do
-        tree:dir(path)
+        add_dir(tree, path)
     end
-    tree:dir("tmp", 1023) -- 01777
-    tree:dir("root", 448) -- 0700
-    tree:dir("root/.ssh", 448)
-    tree:dir("home/user", 493, 1000)
-    tree:dir("home/user/.ssh")
-    tree:link("bin", "usr/bin")
-    tree:link("sbin", "usr/bin")
-    tree:link("lib", "usr/lib")
-    tree:link("usr/sbin", "bin")
-    tree:link("var/run", "../run")
+    add_dir(tree, "tmp", 1023) -- 01777
+    add_dir(tree, "root", 448) -- 0700
+    add_dir(tree, "root/.ssh", 448)
+    add_dir(tree, "home/user", 493, 1000)
+    add_dir(tree, "home/user/.ssh")
+    add_link(tree, "bin", "usr/bin")
+    add_link(tree, "sbin", "usr/bin")
+    add_link(tree, "lib", "usr/lib")
+    add_link(tree, "usr/sbin", "bin")
+    add_link(tree, "var/run", "../run")
     for path, text in pairs(TEXTS) do
-        tree:file(path, text)
+        add_file(tree, path, text)
     end
-    tree:file("etc/shadow", "root:*:20000:0:99999:7:::\nuser:*:20000:0:99999:7:::\n", 384) -- 0600
-    tree.entries["dev/console"] = { path = "dev/console", mode = CHAR | 384, major = 5, minor = 1 }
-    tree:file("init", require "vm.seed_init", 493)
+    add_file(tree, "etc/shadow", "root:*:20000:0:99999:7:::\nuser:*:20000:0:99999:7:::\n", 384) -- 0600
+    tree["dev/console"] = { path = "dev/console", mode = CHAR | 384, major = 5, minor = 1 }
+    add_file(tree, "init", require "vm.seed_init", 493)
 end
 
 -- busybox keeps the names of its programs sorted, one after the other, each ended by a NUL: that
@@ -105,7 +102,7 @@ local function add_applets(tree, busybox)
     end
     for name in busybox:sub(start, stop):gmatch("[^%z]+") do
         if name ~= "busybox" then
-            tree:link("usr/bin/" .. name, "busybox")
+            add_link(tree, "usr/bin/" .. name, "busybox")
         end
     end
 end
@@ -133,9 +130,9 @@ local function add_libraries(tree, source, programs)
             needed[#needed + 1] = name
             local folder = linker:match("^/(.*)/")
             if folder ~= "lib" then -- /lib64 of some architectures; /lib is a link already
-                tree:link(folder, "usr/" .. folder)
+                add_link(tree, folder, "usr/" .. folder)
             end
-            tree:link("usr/" .. folder .. "/" .. name, "../lib/" .. triplet .. "/" .. name)
+            add_link(tree, "usr/" .. folder .. "/" .. name, "../lib/" .. triplet .. "/" .. name)
         end
         for _, name in ipairs(needed) do
             if not done[name] then
@@ -144,7 +141,7 @@ local function add_libraries(tree, source, programs)
                 end
                 done[name] = true
                 local data = read(raise(fs.realpath(known[name])))
-                tree:file("usr/lib/" .. triplet .. "/" .. name, data, 493)
+                add_file(tree, "usr/lib/" .. triplet .. "/" .. name, data, 493)
                 queue[#queue + 1] = { name = name, data = data }
             end
         end
@@ -210,7 +207,7 @@ local function add_modules(tree, source, wanted)
             for _, alias in ipairs(module_info(data, "alias")) do
                 aliases[#aliases + 1] = ("alias %s %s\n"):format(alias, name)
             end
-            tree:file(folder .. name .. ".ko", data)
+            add_file(tree, folder .. name .. ".ko", data)
         end
     end
     local function closure(name, out, seen)
@@ -229,8 +226,8 @@ local function add_modules(tree, source, wanted)
     end
     table.sort(lines)
     table.sort(aliases)
-    tree:file(folder .. "modules.dep", table.concat(lines))
-    tree:file(folder .. "modules.alias", table.concat(aliases))
+    add_file(tree, folder .. "modules.dep", table.concat(lines))
+    add_file(tree, folder .. "modules.alias", table.concat(aliases))
 end
 
 ---The entries of the guest's file system.
@@ -238,19 +235,19 @@ end
 ---@param wanted string[] the names of kernel modules
 ---@return table[]
 function M.entries(source, wanted)
-    local tree = setmetatable({ entries = {} }, Tree)
+    local tree = {}
     local programs = {}
     add_base(tree)
     for i, program in ipairs(PROGRAMS) do
         local data = read(source .. "/" .. program[1])
-        tree:file(program[2], data, 493)
+        add_file(tree, program[2], data, 493)
         programs[i] = { name = program[1], data = data }
     end
-    tree:link("usr/lib/sftp-server", "openssh/sftp-server") -- where dropbear looks
+    add_link(tree, "usr/lib/sftp-server", "openssh/sftp-server") -- where dropbear looks
     add_applets(tree, programs[1].data)
     add_libraries(tree, source, programs)
     add_modules(tree, source, wanted)
-    return tree:list()
+    return sorted_entries(tree)
 end
 
 ---The entries that make one guest: its host key and who may log in.
@@ -258,14 +255,14 @@ end
 ---@param host_key string dropbear's form of the host's private key
 ---@return table[]
 function M.key_entries(public, host_key)
-    local tree = setmetatable({ entries = {} }, Tree)
-    tree:dir("root", 448)
-    tree:dir("root/.ssh", 448)
-    tree:dir("home/user", 493, 1000)
-    tree:file("etc/dropbear/dropbear_ed25519_host_key", host_key, 384)
-    tree:file("root/.ssh/authorized_keys", public .. "\n", 384)
-    tree:file("home/user/.ssh/authorized_keys", public .. "\n")
-    return tree:list()
+    local tree = {}
+    add_dir(tree, "root", 448)
+    add_dir(tree, "root/.ssh", 448)
+    add_dir(tree, "home/user", 493, 1000)
+    add_file(tree, "etc/dropbear/dropbear_ed25519_host_key", host_key, 384)
+    add_file(tree, "root/.ssh/authorized_keys", public .. "\n", 384)
+    add_file(tree, "home/user/.ssh/authorized_keys", public .. "\n")
+    return sorted_entries(tree)
 end
 
 return M

@@ -129,7 +129,11 @@ function M.fetch(work, spec, progress)
     local mirror = find_mirror()
     write_config(work, spec.deb_arch, keyring, mirror)
     progress(("reading the package lists of Debian %s for %s from %s"):format(SUITE, spec.deb_arch, mirror))
-    apt(work, { "apt-get", "update", "-q", "--error-on=any" })
+    local ok, err = pcall(apt, work, { "apt-get", "update", "-q", "--error-on=any" })
+    if not ok then
+        errors.fail("connection", "the package lists could not be had from %s (%s); check the network, or name " ..
+            "another mirror in VMATRIX_DEBIAN_MIRROR", mirror, tostring(err))
+    end
     local argv = { "apt-get", "download", "-q", kernel_package(work, spec.kernel) }
     progress("downloading " .. argv[4])
     apt(work, table.move(spec.packages, 1, #spec.packages, #argv + 1, argv), work .. "/debs")
