@@ -8,6 +8,7 @@ int luaopen_raw_build(lua_State *L);
 int luaopen_raw_data(lua_State *L);
 int luaopen_raw_error(lua_State *L);
 int luaopen_raw_fs(lua_State *L);
+int luaopen_raw_json(lua_State *L);
 int luaopen_raw_log(lua_State *L);
 int luaopen_raw_process(lua_State *L);
 int luaopen_raw_run(lua_State *L);

@@ -11,11 +11,17 @@
 #include "runtime/base/buf.h"
 
 static const luaL_Reg modules[] = {
-    { "build", luaopen_raw_build }, { "data", luaopen_raw_data },
-    { "error", luaopen_raw_error }, { "fs", luaopen_raw_fs },
-    { "log", luaopen_raw_log },     { "process", luaopen_raw_process },
-    { "run", luaopen_raw_run },     { "task", luaopen_raw_task },
-    { "virt", luaopen_raw_virt },   { NULL, NULL },
+    { "build", luaopen_raw_build },
+    { "data", luaopen_raw_data },
+    { "error", luaopen_raw_error },
+    { "fs", luaopen_raw_fs },
+    { "json", luaopen_raw_json },
+    { "log", luaopen_raw_log },
+    { "process", luaopen_raw_process },
+    { "run", luaopen_raw_run },
+    { "task", luaopen_raw_task },
+    { "virt", luaopen_raw_virt },
+    { NULL, NULL },
 };
 
 static int open_raw(lua_State *L)

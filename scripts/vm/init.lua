@@ -15,7 +15,12 @@ local vm = {
 }
 
 -- name -> { module, field }: what is here is not loaded before a script names it.
-local lazy = {}
+local lazy = {
+    boot = { "vm.default", "boot" },
+    connect = { "vm.connection", "connect" },
+    create = { "vm.default", "create" },
+    ssh = { "vm.ssh", "open" },
+}
 
 return setmetatable(vm, {
     __index = function(_, name)

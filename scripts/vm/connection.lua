@@ -1,0 +1,135 @@
+-- Connections to libvirt, and the guests of each: events are taken here and handed to the guests.
+local raw = require "vm.raw"
+local errors = require "vm.errors"
+local options = require "vm.options"
+local shutdown = require "vm.shutdown"
+local task = require "vm.task"
+
+local M = {}
+
+---@class vm.Connection
+---@field uri string
+---@field embedded boolean QEMUs are ours, in this run's folder
+local Connection = {}
+Connection.__index = Connection
+Connection.__name = "vm.Connection"
+
+local EMBED <const> = "qemu:///embed"
+
+local open = {} -- uri -> connection, or an event while it is being opened
+
+-- Hands each of libvirt's events to its guest until the connection is closed.
+local function take_events(self)
+    while true do
+        local event, err = self.raw:next_event()
+        if event == nil then
+            if err.kind ~= "closed" then
+                raw.log.write("error", nil, ("%s: events: %s"):format(self.uri, err.message))
+            end
+            return
+        end
+        local guest = self.guests[event.domain]
+        if guest then
+            guest:on_event(event)
+        end
+    end
+end
+
+local function open_raw(uri)
+    if uri ~= EMBED then
+        return errors.raise(raw.virt.open(uri, {}))
+    end
+    local run = require("vm.run").open()
+    return errors.raise(raw.virt.open(uri, { root = run.root, cache = run.capabilities }))
+end
+
+---Opens a connection to libvirt, or hands out the one that is open already. Without a URI it is the
+---embedded QEMU driver inside this process: no daemon and no root needed.
+---@param uri? string "qemu:///embed" (default), "qemu:///system", "qemu:///session", "test:///default", or a remote one
+---@return vm.Connection
+function M.connect(uri)
+    uri = uri or EMBED
+    if type(uri) ~= "string" or not uri:find("^%a[%w+.-]*:") then
+        errors.fail("usage", "vm.connect: a libvirt URI such as 'qemu:///system' expected, got %s", options.show(uri))
+    end
+    local known = open[uri]
+    if known and known.opening then
+        local opening = known.opening
+        opening:wait()
+        opening:notify() -- for the next who waits
+        known = open[uri]
+    end
+    if known then
+        return known
+    end
+    local self = setmetatable({ uri = uri, embedded = uri == EMBED, guests = {}, opening = raw.task.event() }, Connection)
+    open[uri] = self
+    local _ <close> = setmetatable({}, { __close = function()
+        if not self.raw then
+            open[uri] = nil
+        end
+        local opening = self.opening
+        self.opening = nil
+        opening:notify()
+    end })
+    self.raw = open_raw(uri)
+    self.test = uri:find("^test:") ~= nil
+    self.events = task.spawn_detached("events " .. uri, take_events, self)
+    shutdown.add("connection " .. uri, function()
+        self:close()
+    end)
+    return self
+end
+
+---Whether the connection can still be used.
+---@return boolean
+function Connection:is_open()
+    return open[self.uri] == self
+end
+
+---Creates a guest here, see vm.create.
+---@param opts table
+---@return vm.Guest
+function Connection:create(opts)
+    return require("vm.guest").create(self, opts)
+end
+
+---Creates and starts a guest here, see vm.boot.
+---@param opts table
+---@return vm.Guest
+function Connection:boot(opts)
+    return require("vm.guest").boot(self, opts)
+end
+
+---The names of all domains that libvirt knows here, also those of others.
+---@return string[]
+function Connection:domains()
+    return errors.raise(self.raw:domains())
+end
+
+---Versions: `libvirt` and `hypervisor`.
+---@return table
+function Connection:version()
+    return errors.raise(self.raw:version())
+end
+
+---Closes the guests of this run and the connection. Harmless when repeated.
+function Connection:close()
+    if not self:is_open() then
+        return
+    end
+    open[self.uri] = nil
+    local guests = {}
+    for _, guest in pairs(self.guests) do
+        guests[#guests + 1] = guest
+    end
+    task.parallel(guests, function(guest)
+        guest:close()
+    end, { keep_going = true, limit = 16 })
+    errors.raise(self.raw:close())
+    self.events:ended()
+end
+
+Connection.__close = Connection.close
+
+return M

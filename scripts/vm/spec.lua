@@ -1,0 +1,264 @@
+-- What a guest is to be: the options of vm.create, checked and completed. No file is made here.
+local raw = require "vm.raw"
+local errors = require "vm.errors"
+local options = require "vm.options"
+local script = require "vm.script"
+
+local M = {}
+
+local MIB <const> = 1024 * 1024
+local GIB <const> = 1024 * MIB
+
+---@class vm.CreateOptions
+---@field name? string letters, digits, '.', '_' and '-'; made from the image when absent
+---@field image? string "seed", or the path of a disk image (qcow2 or raw); it is only read
+---@field arch? string the host's unless told otherwise
+---@field kernel? string path: boots this kernel directly
+---@field initrd? string path
+---@field append? string kernel command line; added to the image's own
+---@field cpus? integer 2 unless told otherwise
+---@field memory? string|integer such as "512MiB"; "2GiB" unless told otherwise, 512 MiB for the seed
+---@field disk? string|integer size of the first disk; the image's own, or 20 GiB sparse
+---@field disks? table further disks: a size, a path (used as it is, written to), or { path=, size=, readonly= }
+---@field media? string[] read-only media: paths of ISO images
+---@field nics? table network cards: "nat" or { "nat", mac=, restrict= }; {} for none
+---@field forward? table ports of the guest to reach from here: 80, or { guest = 443, host = 8443, address =, udp = }
+---@field cpu? string|table model, or { model=, features = { "-avx" } }
+---@field accel? string "kvm", "hvf" or "tcg"; the best there is unless told otherwise
+---@field machine? string QEMU's machine type
+---@field firmware? string "none", "bios" or "uefi"
+---@field panic? string "fail" (default) or "ignore": whether a kernel panic ends every wait
+---@field ready? string what the console says when commands can be run
+---@field ssh? table how commands reach it: { user=, key=, host_key=, password=, port= }
+---@field user? string who commands run as; root unless told otherwise
+
+local create_spec = {
+    name = "string",
+    image = "string",
+    arch = "string",
+    kernel = "string",
+    initrd = "string",
+    append = "string",
+    cpus = { "integer", default = 2, min = 1, max = 255 },
+    memory = "size",
+    disk = "size",
+    disks = { "table", default = {} },
+    media = { "table", default = {} },
+    nics = { "table", default = { "nat" } },
+    forward = { "table", default = {} },
+    cpu = "string|table",
+    accel = { "string", one_of = { "kvm", "hvf", "tcg" } },
+    machine = "string",
+    firmware = { "string", default = "none", one_of = { "none", "bios", "uefi" } },
+    panic = { "string", default = "fail", one_of = { "fail", "ignore" } },
+    ready = "string",
+    ssh = "table",
+    user = "string",
+    qemu_args = "table",
+}
+
+local ssh_spec = {
+    user = "string",
+    key = "string",
+    host_key = "string",
+    password = "string",
+    port = { "integer", default = 22, min = 1, max = 65535 },
+}
+
+local function fail(what, format, ...)
+    errors.fail("usage", "%s: " .. format, what, ...)
+end
+
+---The description of an architecture by its name or alias; raises for an unknown one.
+---@param what string
+---@param name string
+---@return table
+function M.arch(what, name)
+    local names = {}
+    for _, arch in ipairs(raw.virt.arches()) do
+        if arch.name == name or arch.alias == name then
+            return arch
+        end
+        names[#names + 1] = arch.name
+    end
+    options.unknown(what, "architecture", name, names)
+end
+
+local function existing_file(what, option, path)
+    local full = script.path(path)
+    local stat = raw.fs.stat(full)
+    if not stat then
+        errors.fail("notfound", "%s: option '%s': there is no file %s", what, option, full)
+    elseif stat.type ~= "file" and stat.type ~= "block" then
+        fail(what, "option '%s': %s is a %s, not a file", option, full, stat.type)
+    end
+    return raw.fs.realpath(full)
+end
+
+local function check_disks(what, list)
+    local out = {}
+    for i, item in ipairs(list) do
+        local label = ("%s: disks[%d]"):format(what, i)
+        if type(item) == "number" or (type(item) == "string" and item:find("^%s*[%d.]+%s*%a+%s*$")) then
+            item = { size = item }
+        elseif type(item) == "string" then
+            item = { path = item }
+        end
+        item = options.check(label, item, { path = "string", size = "size", readonly = { "boolean", default = false } })
+        if not item.path and not item.size then
+            fail(label, "a path or a size is needed")
+        elseif item.path then
+            item.path = existing_file(what, "disks", item.path)
+        end
+        out[i] = item
+    end
+    return out
+end
+
+local function check_nics(what, list)
+    local out = {}
+    for i, item in ipairs(list) do
+        local label = ("%s: nics[%d]"):format(what, i)
+        if type(item) == "string" then
+            item = { item }
+        end
+        item = options.check(label, item, { [1] = { "string", default = "nat", one_of = { "nat" } },
+            mac = "string", restrict = { "boolean", default = false } })
+        if item.mac and not item.mac:find("^%x%x:%x%x:%x%x:%x%x:%x%x:%x%x$") then
+            fail(label, "option 'mac': an address such as '52:54:00:12:34:56' expected, got %s", options.show(item.mac))
+        end
+        out[i] = item
+    end
+    return out
+end
+
+local forward_spec = {
+    guest = { "integer", required = true, min = 1, max = 65535 },
+    host = { "integer", default = 0, min = 0, max = 65535 },
+    address = { "string", default = "127.0.0.1" },
+    udp = { "boolean", default = false },
+}
+
+---One forwarded port as a user may write it: 80, or { guest = 80, host = 8080 }.
+---@param what string
+---@param item any
+---@return table
+function M.forward(what, item)
+    if type(item) == "number" then
+        item = { guest = item }
+    end
+    item = options.check(what, item, forward_spec)
+    if not item.address:find("^[%d.]+$") then
+        fail(what, "option 'address': an IPv4 address such as '127.0.0.1' expected, got %s", options.show(item.address))
+    end
+    return item
+end
+
+local function check_forwards(what, list)
+    local out = {}
+    for i, item in ipairs(list) do
+        out[i] = M.forward(("%s: forward[%d]"):format(what, i), item)
+    end
+    return out
+end
+
+local function check_cpu(what, cpu)
+    if type(cpu) == "string" then
+        cpu = { model = cpu }
+    end
+    return options.check(what .. ": cpu", cpu, { model = "string", features = { "table", default = {} } })
+end
+
+---The accelerators that can run an architecture here, the best first; "tcg" is always there.
+---@param arch string
+---@return string[]
+function M.accelerators(arch)
+    local list = {}
+    local own = raw.build.arch
+    local native = arch == own or (own == "x86_64" and arch == "i386") or (own == "aarch64" and arch == "armhf")
+    if native and raw.build.system == "linux" then
+        local kvm = io.open("/dev/kvm", "r+b")
+        if kvm then
+            kvm:close()
+            list[1] = "kvm"
+        end
+    elseif arch == own and raw.build.system == "macos" then
+        list[1] = "hvf"
+    end
+    list[#list + 1] = "tcg"
+    return list
+end
+
+local function choose_accel(what, spec)
+    local possible = M.accelerators(spec.arch)
+    if spec.accel == nil then
+        return possible[1]
+    end
+    for _, name in ipairs(possible) do
+        if name == spec.accel then
+            return name
+        end
+    end
+    errors.fail("unsupported", "%s: option 'accel': %s cannot run %s guests here; `vmatrix doctor` says why, and '%s' can",
+        what, spec.accel, spec.arch, possible[1])
+end
+
+local counters = {}
+
+local function name_from(image)
+    local base = (image or "guest"):match("([^/]*)$"):gsub("%.%w+$", ""):gsub("[^%w._-]", "-"):sub(1, 24)
+    if not base:find("^%w") then
+        base = "guest"
+    end
+    counters[base] = (counters[base] or 0) + 1
+    return ("%s-%d"):format(base, counters[base])
+end
+
+---Checks the options of vm.create and fills in what is absent. Raises on anything wrong.
+---@param what string the verb, for messages
+---@param given vm.CreateOptions
+---@return table spec
+function M.check(what, given)
+    local spec = options.check(what, given, create_spec)
+    local arch = M.arch(what, spec.arch or raw.build.arch)
+    spec.arch, spec.arch_info = arch.name, arch
+    spec.name = spec.name or name_from(spec.image)
+    if #spec.name > 50 or not spec.name:find("^%w[%w._-]*$") then
+        fail(what, "option 'name': up to 50 letters, digits, '.', '_' and '-' expected, got %s", options.show(spec.name))
+    end
+    if spec.image and spec.image ~= "seed" then
+        spec.image = existing_file(what, "image", spec.image)
+    end
+    if spec.initrd and not spec.kernel then
+        fail(what, "option 'initrd' goes with option 'kernel'")
+    end
+    if spec.append and not spec.kernel and spec.image ~= "seed" then
+        fail(what, "option 'append' goes with option 'kernel'")
+    end
+    for _, option in ipairs { "kernel", "initrd" } do
+        spec[option] = spec[option] and existing_file(what, option, spec[option])
+    end
+    spec.memory = spec.memory or (spec.image == "seed" and 512 * MIB or 2 * GIB)
+    spec.memory = (spec.memory + MIB - 1) // MIB * MIB
+    spec.disks = check_disks(what, spec.disks)
+    for i, path in ipairs(spec.media) do
+        if type(path) ~= "string" then
+            fail(what, "media[%d]: a path expected, got %s", i, options.show(path))
+        end
+        spec.media[i] = existing_file(what, "media", path)
+    end
+    spec.nics = check_nics(what, spec.nics)
+    spec.forward = check_forwards(what, spec.forward)
+    if #spec.forward > 0 and #spec.nics == 0 then
+        fail(what, "option 'forward' needs a network card, and 'nics' is empty")
+    end
+    spec.cpu = spec.cpu and check_cpu(what, spec.cpu) or {}
+    spec.accel = choose_accel(what, spec)
+    spec.emulated = spec.accel == "tcg"
+    if spec.ssh then
+        spec.ssh = options.check(what .. ": ssh", spec.ssh, ssh_spec)
+    end
+    return spec
+end
+
+return M
