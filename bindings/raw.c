@@ -19,6 +19,7 @@ static const luaL_Reg modules[] = {
     { "log", luaopen_raw_log },
     { "process", luaopen_raw_process },
     { "run", luaopen_raw_run },
+    { "ssh", luaopen_raw_ssh },
     { "task", luaopen_raw_task },
     { "virt", luaopen_raw_virt },
     { NULL, NULL },

@@ -440,8 +440,7 @@ void vx_pump_end(struct vx_session *session)
         /* From here on every call ends at once, so that freeing never has to wait. */
         session->cut = true;
         session->cut_errno = ECONNRESET;
-        libssh2_session_free(session->ssh);
-        session->ssh = NULL;
+        vx_witness_end(session);
     }
     vx_timer_free(session->soon);
     vx_timer_free(session->tick);

@@ -54,10 +54,13 @@ struct vx_session {
     /* What the witness saw (witness.c). */
     long opened_id;
     struct vx_link commands;
+    struct vx_link blocks; /* of memory in libssh2's hands */
 };
 
 /* witness.c: the allocator handed to libssh2, which also sees what passes by. */
 LIBSSH2_SESSION *vx_witness_new(struct vx_session *session);
+/* Frees libssh2's session, and what it forgets. It must not have to wait any more. */
+void vx_witness_end(struct vx_session *session);
 /* A command that wants to know whether its exit status really came. */
 struct vx_witness {
     struct vx_link link;

@@ -13,6 +13,8 @@ enum { MSG_OPEN = 90, MSG_CHANNEL_REQUEST = 98 };
 
 /* Keeps what malloc aligns to. */
 struct block {
+    struct vx_link
+        link; /* in the session's list: what libssh2 forgets to free is freed at its end */
     size_t len;
     size_t pad;
 };
@@ -46,20 +48,16 @@ static void look(struct vx_session *session, const unsigned char *msg, size_t le
     }
 }
 
-static void *take(size_t len)
+void *vx_witness_alloc(size_t len, void **abstract)
 {
+    struct vx_session *session = *abstract;
     struct block *block = malloc(sizeof *block + len);
 
     if (block == NULL)
         return NULL;
     block->len = len;
+    vx_list_push(&session->blocks, &block->link);
     return block + 1;
-}
-
-void *vx_witness_alloc(size_t len, void **abstract)
-{
-    (void)abstract;
-    return take(len);
 }
 
 static void give(void *ptr, void **abstract)
@@ -71,6 +69,7 @@ static void give(void *ptr, void **abstract)
     block--;
     if (block->len >= 24)
         look(*abstract, ptr, block->len);
+    vx_list_unlink(&block->link);
     free(block);
 }
 
@@ -83,21 +82,37 @@ void vx_witness_free(struct vx_session *session, void *ptr)
 
 static void *retake(void *ptr, size_t len, void **abstract)
 {
+    struct vx_session *session = *abstract;
     struct block *block = ptr;
+    struct block *moved = NULL;
 
-    (void)abstract;
     if (block == NULL)
-        return take(len);
-    block = realloc(block - 1, sizeof *block + len);
-    if (block == NULL)
-        return NULL;
-    block->len = len;
-    return block + 1;
+        return vx_witness_alloc(len, abstract);
+    block--;
+    vx_list_unlink(&block->link);
+    moved = realloc(block, sizeof *block + len);
+    if (moved != NULL)
+        moved->len = len;
+    vx_list_push(&session->blocks, moved != NULL ? &moved->link : &block->link);
+    return moved != NULL ? moved + 1 : NULL;
+}
+
+void vx_witness_end(struct vx_session *session)
+{
+    libssh2_session_free(session->ssh);
+    session->ssh = NULL;
+    while (!vx_list_empty(&session->blocks)) {
+        struct block *block = VX_OF(session->blocks.next, struct block, link);
+
+        vx_list_unlink(&block->link);
+        free(block);
+    }
 }
 
 LIBSSH2_SESSION *vx_witness_new(struct vx_session *session)
 {
     session->opened_id = -1;
+    vx_list_init(&session->blocks);
     return libssh2_session_init_ex(vx_witness_alloc, give, retake, session);
 }
 

@@ -181,7 +181,7 @@ static void another_key_is_refused(void **state)
 static void everything_may_be_freed_at_any_moment(void **state)
 {
     (void)state;
-    for (int turns = 0; turns < 60; turns++) {
+    for (int turns = 0; turns < 30; turns++) {
         struct vx_session_opts opts = options();
         struct outcome outcome = { 0 };
         struct vx_err err = { 0 };

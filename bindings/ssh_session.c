@@ -1,0 +1,214 @@
+/* vm.raw.ssh: authenticated sessions. */
+#include "bindings/ssh.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "bindings/error.h"
+#include "bindings/fields.h"
+#include "bindings/modules.h"
+#include "bindings/task.h"
+
+#define CONNECT_TYPE "vm.raw.ssh.connect"
+
+struct l_session {
+    struct vx_session *session; /* NULL: closed */
+};
+
+struct connect_op {
+    struct wait wait;
+    struct vx_session *session;
+    struct vx_err err;
+};
+
+static struct l_session *to_session(lua_State *L, int index)
+{
+    return luaL_checkudata(L, index, SSH_SESSION_TYPE);
+}
+
+struct vx_session *check_ssh_session(lua_State *L, int index)
+{
+    return to_session(L, index)->session;
+}
+
+int l_push_session_closed(lua_State *L)
+{
+    struct vx_err err;
+
+    vx_err_set(&err, VX_CLOSED, 0, "the SSH session is closed");
+    return l_push_fail(L, &err);
+}
+
+static int session_release(lua_State *L)
+{
+    struct l_session *box = to_session(L, 1);
+
+    vx_session_free(box->session);
+    box->session = NULL;
+    return 0;
+}
+
+static int connect_release(lua_State *L)
+{
+    struct connect_op *op = luaL_checkudata(L, 1, CONNECT_TYPE);
+
+    vx_session_free(op->session);
+    op->session = NULL;
+    return 0;
+}
+
+static void connected(const struct vx_err *err, void *arg)
+{
+    struct connect_op *op = arg;
+
+    if (err != NULL)
+        op->err = *err;
+    wait_done(&op->wait);
+}
+
+static int connect_finish(lua_State *L, struct wait *wait)
+{
+    struct connect_op *op = (struct connect_op *)(void *)wait;
+    struct l_session *box = NULL;
+
+    if (op->err.kind != VX_OK)
+        return l_push_fail(L, &op->err);
+    box = lua_newuserdatauv(L, sizeof *box, 0);
+    box->session = op->session;
+    op->session = NULL;
+    luaL_setmetatable(L, SSH_SESSION_TYPE);
+    return 1;
+}
+
+/* ssh.connect{ host=, port=, user=, key=, key_text=, passphrase=, password=, agent=, host_key=,
+ * unchecked=, timeout=, keepalive=, keepalive_count= }: waits until logged in.
+ * Returns a session, or nil, err. */
+static int l_connect(lua_State *L)
+{
+    struct vx_session_opts opts = { 0 };
+    struct connect_op *op = NULL;
+    struct vx_err err;
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    check_may_wait(L, "ssh.connect");
+    opts.host = field_string(L, 1, "host", NULL);
+    opts.port = (int)field_integer(L, 1, "port", 0);
+    opts.user = field_string(L, 1, "user", NULL);
+    opts.key = field_string(L, 1, "key", NULL);
+    opts.key_text = field_lstring(L, 1, "key_text", &opts.key_text_len);
+    opts.passphrase = field_string(L, 1, "passphrase", NULL);
+    opts.password = field_string(L, 1, "password", NULL);
+    opts.agent = field_bool(L, 1, "agent", false);
+    opts.host_key = field_string(L, 1, "host_key", NULL);
+    opts.unchecked = field_bool(L, 1, "unchecked", false);
+    opts.timeout = field_number(L, 1, "timeout", 0);
+    opts.keepalive = field_number(L, 1, "keepalive", 0);
+    opts.keepalive_count = (int)field_integer(L, 1, "keepalive_count", 0);
+
+    op = l_new_op(L, sizeof *op, CONNECT_TYPE, connect_release);
+    op->session = vx_session_open(task_loop(L), &opts, connected, op, &err);
+    if (op->session == NULL)
+        return l_push_fail(L, &err);
+    return task_park(L, &op->wait, connect_finish);
+}
+
+/* session:error(): nil while it is usable, else why it is not. */
+static int l_session_error(lua_State *L)
+{
+    struct vx_session *session = check_ssh_session(L, 1);
+    const struct vx_err *err = NULL;
+
+    if (session == NULL) {
+        l_push_session_closed(L);
+        return 1;
+    }
+    err = vx_session_error(session);
+    if (err != NULL)
+        push_err(L, err);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* session:fail(message): ends it as lost for that reason; all that waits on it ends. */
+static int l_session_fail(lua_State *L)
+{
+    struct vx_session *session = check_ssh_session(L, 1);
+    struct vx_err err;
+
+    vx_err_set(&err, VX_CONNECTION, 0, "%s", luaL_checkstring(L, 2));
+    if (session != NULL)
+        vx_session_fail(session, &err);
+    return 0;
+}
+
+static void set(lua_State *L, const char *name, const char *value)
+{
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, name);
+}
+
+/* session:info(): how it is encrypted, which host key it saw, how long connecting took. */
+static int l_session_info(lua_State *L)
+{
+    struct vx_session *session = check_ssh_session(L, 1);
+    struct vx_session_info info;
+
+    if (session == NULL)
+        return l_push_session_closed(L);
+    vx_session_info(session, &info);
+    lua_createtable(L, 0, 7);
+    set(L, "name", vx_session_name(session));
+    set(L, "kex", info.kex);
+    set(L, "cipher", info.cipher);
+    set(L, "mac", info.mac);
+    set(L, "host_key_type", info.host_key_type);
+    set(L, "fingerprint", info.fingerprint);
+    lua_pushnumber(L, info.connect_time);
+    lua_setfield(L, -2, "connect_time");
+    return 1;
+}
+
+void check_ssh_command(lua_State *L, int table, struct vx_command_opts *opts)
+{
+    luaL_checktype(L, table, LUA_TTABLE);
+    opts->line = field_lstring(L, table, "command", &opts->line_len);
+    luaL_argcheck(L, opts->line != NULL, table, "command is missing");
+    opts->pty = field_bool(L, table, "pty", false);
+    opts->cols = (int)field_integer(L, table, "cols", 0);
+    opts->rows = (int)field_integer(L, table, "rows", 0);
+    opts->term = field_string(L, table, "term", NULL);
+    opts->marker = field_string(L, table, "marker", NULL);
+}
+
+/* ssh.version(): of the libssh2 in use. */
+static int l_version(lua_State *L)
+{
+    lua_pushstring(L, vx_ssh_version());
+    return 1;
+}
+
+static const luaL_Reg session_methods[] = {
+    { "close", session_release },
+    { "error", l_session_error },
+    { "fail", l_session_fail },
+    { "info", l_session_info },
+    { "run", l_ssh_run },
+    { "start", l_ssh_start },
+    { NULL, NULL },
+};
+
+static const luaL_Reg functions[] = {
+    { "connect", l_connect },
+    { "version", l_version },
+    { NULL, NULL },
+};
+
+int luaopen_raw_ssh(lua_State *L)
+{
+    l_new_type(L, SSH_SESSION_TYPE, session_methods, session_release);
+    open_ssh_command(L);
+    open_ssh_run(L);
+    luaL_newlib(L, functions);
+    return 1;
+}
