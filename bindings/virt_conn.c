@@ -319,4 +319,8 @@ static const luaL_Reg methods[] = {
 void l_conn_type(lua_State *L)
 {
     l_new_type(L, CONN_TYPE, methods, release_conn);
+    luaL_getmetatable(L, CONN_TYPE);
+    lua_pushcfunction(L, l_conn_close); /* `local conn <close>` waits, unlike the collector */
+    lua_setfield(L, -2, "__close");
+    lua_pop(L, 1);
 }
