@@ -42,8 +42,8 @@
 #define VX_GC_EAGER 0
 #endif
 
-/* build.resident() -> the bytes of memory this process has resident; where the system does not tell,
- * the most it ever had. */
+/* build.resident() -> the bytes of memory this process has resident; where the system does not
+ * tell, the most it ever had. */
 static int l_build_resident(lua_State *L)
 {
     struct rusage usage;

@@ -34,6 +34,7 @@ static void changed_cb(void *arg)
         wait_done(&self->waiter->wait);
 }
 
+/* close(): stops watching; harmless when repeated. */
 static int watch_close(lua_State *L)
 {
     struct l_watch *self = luaL_checkudata(L, 1, WATCH_TYPE);

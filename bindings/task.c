@@ -11,32 +11,9 @@
 #include "runtime/base/buf.h"
 #include "runtime/base/log.h"
 
-/* Registry keys. */
-static const char live_key; /* table: light userdata of a task -> its userdata */
-
-/* An instruction count at which a task that never waits looks at the loop, and how long it must
- * have run. */
-#define HOOK_INSTRUCTIONS 1000000
-#define HOOK_SECONDS      0.5
-
-struct sched *sched_of(lua_State *L)
-{
-    return *(struct sched **)lua_getextraspace(L);
-}
-
-struct task *task_running(lua_State *L)
-{
-    return sched_of(L)->running;
-}
-
-struct vx_loop *task_loop(lua_State *L)
-{
-    return sched_of(L)->loop;
-}
-
 void task_push(lua_State *L, struct task *task)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &live_key);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &task_live_key);
     lua_rawgetp(L, -1, task);
     lua_remove(L, -2);
 }
@@ -148,7 +125,7 @@ static void task_done(lua_State *L, struct task *task)
     lua_pushnil(L);
     lua_setiuservalue(L, -2, TASK_UV_CO);
     lua_pop(L, 1);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &live_key);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &task_live_key);
     lua_pushnil(L);
     lua_rawsetp(L, -2, task);
     lua_pop(L, 1);
@@ -412,7 +389,7 @@ struct task *task_spawn(lua_State *L, struct task *owner, const char *name, int 
     lua_pushvalue(L, -(nargs + 3)); /* the task */
     lua_pushvalue(L, -2);
     lua_setiuservalue(L, -2, TASK_UV_CO);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &live_key);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &task_live_key);
     lua_pushvalue(L, -2);
     lua_rawsetp(L, -2, task);
     lua_pop(L, 3);
@@ -461,81 +438,4 @@ void task_cancel_roots(lua_State *L)
         push_err(L, &err);
         task_cancel(L, root);
     }
-}
-
-bool task_any_ready(const struct sched *sched)
-{
-    return !vx_list_empty(&sched->ready);
-}
-
-int task_live(const struct sched *sched)
-{
-    return sched->live;
-}
-
-/* A task that computes for long gets its cancellations, and Ctrl-C, all the same. */
-static void long_computation(lua_State *L, lua_Debug *ar)
-{
-    struct sched *sched = sched_of(L);
-
-    (void)ar;
-    if (sched->running == NULL || vx_loop_now() - sched->resumed_at < HOOK_SECONDS)
-        return;
-    vx_loop_turn(sched->loop, false);
-    if (sched->running->cancel_asked && !sched->running->delivered)
-        task_deliver(L, sched->running);
-}
-
-struct sched *sched_new(lua_State *L, struct vx_loop *loop)
-{
-    struct sched *sched = vx_zalloc(sizeof *sched);
-
-    sched->loop = loop;
-    sched->L = L;
-    vx_list_init(&sched->ready);
-    vx_list_init(&sched->roots);
-    *(struct sched **)lua_getextraspace(L) = sched;
-    lua_newtable(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &live_key);
-    lua_sethook(L, long_computation, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
-#ifdef VX_GC_EAGER
-    lua_gc(L, LUA_GCINC, 1, 1000, 1);
-#endif
-    return sched;
-}
-
-void sched_free(struct sched *sched)
-{
-    free(sched);
-}
-
-/* --- operations ----------------------------------------------------------------------------
- */
-
-void l_new_type(lua_State *L, const char *type, const luaL_Reg *methods, lua_CFunction release)
-{
-    if (luaL_newmetatable(L, type)) {
-        lua_pushcfunction(L, release);
-        lua_setfield(L, -2, "__gc");
-        lua_pushcfunction(L, release);
-        lua_setfield(L, -2, "__close");
-        if (methods != NULL) {
-            lua_newtable(L);
-            luaL_setfuncs(L, methods, 0);
-            lua_setfield(L, -2, "__index");
-        }
-    }
-    lua_pop(L, 1);
-}
-
-void *l_new_op(lua_State *L, size_t size, const char *type, lua_CFunction release)
-{
-    void *op = NULL;
-
-    l_new_type(L, type, NULL, release);
-    op = lua_newuserdatauv(L, size, 0);
-    memset(op, 0, size);
-    luaL_setmetatable(L, type);
-    lua_toclose(L, -1);
-    return op;
 }

@@ -1,5 +1,5 @@
-/* The inside of tasks, shared by task.c (scheduling), task_lib.c (what Lua calls) and protect.c
- * (pcall and coroutines that know of cancellation). */
+/* The inside of tasks, shared by sched.c (the scheduler's life), task.c (scheduling), task_lib.c
+ * (what Lua calls) and protect.c (pcall and coroutines that know of cancellation). */
 #ifndef BINDINGS_TASK_CORE_H
 #define BINDINGS_TASK_CORE_H
 
@@ -19,6 +19,9 @@ enum task_state {
     TASK_ENDING,  /* the body has ended, children have not */
     TASK_DONE,
 };
+
+/* Registry key of a table: light userdata of a task -> its userdata. */
+extern const char task_live_key;
 
 /* User values of the task's userdata. */
 enum {

@@ -300,8 +300,8 @@ static void on_tick(void *arg)
         turn(session);
         return;
     }
-    /* Answers to these requests pile up in libssh2: ask for one only when it matters. Nobody waiting
-     * means that the kernel's own time limit is enough. */
+    /* Answers to these requests pile up in libssh2: ask for one only when it matters. Nobody
+     * waiting means that the kernel's own time limit is enough. */
     vx_ssh_enter(session);
     libssh2_keepalive_config(session->ssh, waiting, 1);
     libssh2_keepalive_send(session->ssh, NULL);

@@ -85,14 +85,20 @@ local function annotation_above(lines, number)
     return table.concat(found, "\n")
 end
 
--- The class or module a name belongs to is public unless it is a local function.
+-- What belongs to the table that a module returns, or to a class with a ---@class, is public.
 local function check_lua(path, text)
-    local complaints = {}
+    local complaints, public = {}, {}
     local lines = tree.lines(text)
+    for number, line in ipairs(lines) do
+        local class = line:match "^local ([%a_][%w_]*)%s*=" or line:match "^([%a_][%w_]*)%s*="
+        if class and annotation_above(lines, number):find "%-%-%-%s*@class" then public[class] = true end
+        local returned = line:match "^return ([%a_][%w_]*)%s*$"
+        if returned then public[returned] = true end
+    end
     for number, line in ipairs(lines) do
         local name = line:match "^function ([%a_][%w_]*[%.:][%w_%.:]+)%s*%("
             or line:match "^([%a_][%w_]*[%.][%w_%.]+)%s*=%s*function%s*%("
-        if name and not name:find "[%.:]_" then
+        if name and public[name:match "^[%w_]+"] and not name:find "[%.:]_" then
             local rest = table.concat(lines, " ", number, math.min(number + 8, #lines))
             local parameters = rest:match "%((.-)%)"
             local notes = annotation_above(lines, number)
@@ -166,12 +172,16 @@ t.test("the lint sees a binding without a contract", function()
 end)
 
 t.test("the lint sees a lua function without its annotations", function()
-    t.equal(#check_lua("x.lua", "---Does.\n---@param a string\nfunction M.f(a) end\n"), 0)
-    t.equal(#check_lua("x.lua", "---Does.\nfunction M.f(a) end\n"), 1)
-    t.equal(#check_lua("x.lua", "---@param a string\nfunction M.f(a) end\n"), 1)
-    t.equal(#check_lua("x.lua", "-- Does.\nfunction Guest:f() end\n"), 1)
-    t.equal(#check_lua("x.lua", "M.f = function(...) end\n"), 2)
-    t.equal(#check_lua("x.lua", "local function f(a) end\nfunction M._f(a) end\n"), 0)
+    local function count(text)
+        return #check_lua("x.lua", text .. "return M\n")
+    end
+    t.equal(count "---Does.\n---@param a string\nfunction M.f(a) end\n", 0)
+    t.equal(count "---Does.\nfunction M.f(a) end\n", 1)
+    t.equal(count "---@param a string\nfunction M.f(a) end\n", 1)
+    t.equal(count "---@class vm.Guest\nlocal Guest = {}\n-- Does.\nfunction Guest:f() end\n", 1)
+    t.equal(count "local Private = {}\nfunction Private:f() end\n", 0)
+    t.equal(count "M.f = function(...) end\n", 2)
+    t.equal(count "local function f(a) end\nfunction M._f(a) end\n", 0)
 end)
 
 t.finish()

@@ -305,7 +305,8 @@ t.test("another_task_cannot_resume_a_coroutine_that_waits", function()
     local co = coroutine.create(function() vm.sleep(0.05) end)
     local task = vm.spawn(function() return coroutine.resume(co) end)
     vm.sleep(0.01)
-    t.equal(table.pack(coroutine.resume(co)), { false, "cannot resume a coroutine that is waiting in another task", n = 2 })
+    local message = "cannot resume a coroutine that is waiting in another task"
+    t.equal(table.pack(coroutine.resume(co)), { false, message, n = 2 })
     t.equal(task:join(), true)
 end)
 
@@ -321,7 +322,10 @@ t.test("generic_for_metamethods_and_pcall_may_wait", function()
         sum = sum + x
     end
     t.equal(sum, 3)
-    local object = setmetatable({}, { __index = function(_, k) vm.sleep(0) return k end, __add = function() vm.sleep(0) return 7 end })
+    local object = setmetatable({}, {
+        __index = function(_, k) vm.sleep(0) return k end,
+        __add = function() vm.sleep(0) return 7 end,
+    })
     t.equal(object.name, "name")
     t.equal(object + 1, 7)
     t.equal(select(2, xpcall(function() vm.sleep(0) return "x" end, print)), "x")

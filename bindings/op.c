@@ -1,0 +1,32 @@
+#include "bindings/task.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+void l_new_type(lua_State *L, const char *type, const luaL_Reg *methods, lua_CFunction release)
+{
+    if (luaL_newmetatable(L, type)) {
+        lua_pushcfunction(L, release);
+        lua_setfield(L, -2, "__gc");
+        lua_pushcfunction(L, release);
+        lua_setfield(L, -2, "__close");
+        if (methods != NULL) {
+            lua_newtable(L);
+            luaL_setfuncs(L, methods, 0);
+            lua_setfield(L, -2, "__index");
+        }
+    }
+    lua_pop(L, 1);
+}
+
+void *l_new_op(lua_State *L, size_t size, const char *type, lua_CFunction release)
+{
+    void *op = NULL;
+
+    l_new_type(L, type, NULL, release);
+    op = lua_newuserdatauv(L, size, 0);
+    memset(op, 0, size);
+    luaL_setmetatable(L, type);
+    lua_toclose(L, -1);
+    return op;
+}

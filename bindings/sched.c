@@ -1,0 +1,73 @@
+#include "bindings/task_core.h"
+
+#include <stdlib.h>
+
+#include "runtime/base/buf.h"
+
+const char task_live_key;
+
+/* An instruction count at which a task that never waits looks at the loop, and how long it must
+ * have run. */
+#define HOOK_INSTRUCTIONS 1000000
+#define HOOK_SECONDS      0.5
+
+struct sched *sched_of(lua_State *L)
+{
+    return *(struct sched **)lua_getextraspace(L);
+}
+
+struct task *task_running(lua_State *L)
+{
+    return sched_of(L)->running;
+}
+
+struct vx_loop *task_loop(lua_State *L)
+{
+    return sched_of(L)->loop;
+}
+
+bool task_any_ready(const struct sched *sched)
+{
+    return !vx_list_empty(&sched->ready);
+}
+
+int task_live(const struct sched *sched)
+{
+    return sched->live;
+}
+
+/* A task that computes for long gets its cancellations, and Ctrl-C, all the same. */
+static void long_computation(lua_State *L, lua_Debug *ar)
+{
+    struct sched *sched = sched_of(L);
+
+    (void)ar;
+    if (sched->running == NULL || vx_loop_now() - sched->resumed_at < HOOK_SECONDS)
+        return;
+    vx_loop_turn(sched->loop, false);
+    if (sched->running->cancel_asked && !sched->running->delivered)
+        task_deliver(L, sched->running);
+}
+
+struct sched *sched_new(lua_State *L, struct vx_loop *loop)
+{
+    struct sched *sched = vx_zalloc(sizeof *sched);
+
+    sched->loop = loop;
+    sched->L = L;
+    vx_list_init(&sched->ready);
+    vx_list_init(&sched->roots);
+    *(struct sched **)lua_getextraspace(L) = sched;
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &task_live_key);
+    lua_sethook(L, long_computation, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
+#ifdef VX_GC_EAGER
+    lua_gc(L, LUA_GCINC, 1, 1000, 1);
+#endif
+    return sched;
+}
+
+void sched_free(struct sched *sched)
+{
+    free(sched);
+}
