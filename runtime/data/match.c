@@ -3,7 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* The set that starts after '[': whether it holds c; *end is behind its ']'. NULL end: not a set. */
+/* The set that starts after '[': whether it holds c; *end is behind its ']'. NULL end: not a
+ * set. */
 static bool in_set(const char *set, char c, const char **end)
 {
     bool invert = *set == '!' || *set == '^';

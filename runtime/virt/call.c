@@ -234,8 +234,9 @@ static enum vx_kind kind_of(const virError *error)
     }
 }
 
-/* When a program fails, libvirt puts its whole command line in front of the reason, which is longer
- * than a message may be: "Child process (LC_ALL=C ... -device ...) unexpected exit status 1: reason". */
+/* When a program fails, libvirt puts its whole command line in front of the reason, which is
+ * longer than a message may be: "Child process (LC_ALL=C ... -device ...) unexpected exit
+ * status 1: reason". */
 static char *without_command(const char *message)
 {
     static const char begins[] = "Child process (";

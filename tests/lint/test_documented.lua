@@ -36,8 +36,8 @@ local function comment_above(lines, number)
 end
 
 -- A function that a luaL_Reg table gives to Lua has its contract above its definition, in
--- whichever of the files that is. What a function does that is also under a double-underscore
--- name (__gc, __close) is said by Lua. texts: the text of each path.
+-- whichever of the files that is. What a function does that is also a metamethod (by a
+-- double-underscore name, or as the release of l_new_type) is said by Lua. texts: by path.
 local function check_bindings(texts)
     local complaints, names = {}, {}
     for _, text in pairs(texts) do
@@ -49,6 +49,9 @@ local function check_bindings(texts)
     end
     for _, text in pairs(texts) do
         for fn in text:gmatch '{%s*"__%w+"%s*,%s*([%a_][%w_]*)%s*}' do
+            names[fn] = nil
+        end
+        for fn in text:gmatch "l_new_%w+%([^;]-([%a_][%w_]*)%);" do
             names[fn] = nil
         end
     end
