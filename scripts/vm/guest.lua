@@ -19,31 +19,22 @@ local raise = errors.raise
 ---@field accel string "kvm", "hvf" or "tcg"
 ---@field emulated boolean whether every instruction is emulated
 local Guest = {}
+Guest.__index = Guest
 Guest.__name = "vm.Guest"
 M.Guest = Guest
 
 ---How many times longer the default limits are for an emulated guest.
 M.EMULATION_FACTOR = 3
 
--- Looked up here and, for the verbs of other files, there: loaded when first used.
-local parts = { "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.exec", "vm.copy" }
-
-function Guest:__index(key)
-    local value = rawget(Guest, key)
-    if value ~= nil then
-        return value
-    end
-    for _, name in ipairs(parts) do
-        value = require(name).methods[key]
-        if value ~= nil then
-            rawset(Guest, key, value)
-            return value
-        end
+-- The verbs that have a file of their own; exec and copy are the same for any machine.
+for _, part in ipairs { "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.exec", "vm.copy" } do
+    for name, method in pairs(require(part).methods) do
+        Guest[name] = method
     end
 end
 
 function Guest:__tostring()
-    return ("guest %s (%s, %s)"):format(self.name, self.arch, rawget(self, "closed") and "closed" or self.last_state)
+    return ("guest %s (%s, %s)"):format(self.name, self.arch, self.closed and "closed" or self.last_state)
 end
 
 ---What messages begin with.

@@ -169,38 +169,18 @@ local function check_cpu(what, cpu)
     return options.check(what .. ": cpu", cpu, { model = "string", features = { "table", default = {} } })
 end
 
----The accelerators that can run an architecture here, the best first; "tcg" is always there.
----@param arch string
----@return string[]
-function M.accelerators(arch)
-    local list = {}
-    local own = raw.build.arch
-    local native = arch == own or (own == "x86_64" and arch == "i386") or (own == "aarch64" and arch == "armhf")
-    if native and raw.build.system == "linux" then
-        local kvm = io.open("/dev/kvm", "r+b")
-        if kvm then
-            kvm:close()
-            list[1] = "kvm"
-        end
-    elseif arch == own and raw.build.system == "macos" then
-        list[1] = "hvf"
-    end
-    list[#list + 1] = "tcg"
-    return list
-end
-
 local function choose_accel(what, spec)
-    local possible = M.accelerators(spec.arch)
-    if spec.accel == nil then
+    if spec.accel == "tcg" then
+        return "tcg"
+    end
+    local accel = require "vm.accel"
+    local possible = accel.possible(spec.arch_info)
+    if spec.accel == nil or spec.accel == possible[1] then
         return possible[1]
     end
-    for _, name in ipairs(possible) do
-        if name == spec.accel then
-            return name
-        end
-    end
-    errors.fail("unsupported", "%s: option 'accel': %s cannot run %s guests here; `vmatrix doctor` says why, and '%s' can",
-        what, spec.accel, spec.arch, possible[1])
+    local why = spec.accel == "kvm" and accel.why_not_kvm(spec.arch_info) or "this host does not have it"
+    errors.fail("unsupported", "%s: option 'accel': %s cannot be used: %s; leave the option out to get %s",
+        what, spec.accel, why, possible[1])
 end
 
 local counters = {}
