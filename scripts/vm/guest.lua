@@ -27,7 +27,7 @@ M.Guest = Guest
 M.EMULATION_FACTOR = 3
 
 -- The verbs that have a file of their own; exec and copy are the same for any machine.
-for _, part in ipairs { "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.exec", "vm.copy" } do
+for _, part in ipairs { "vm.power", "vm.ready", "vm.ports", "vm.snapshot" } do
     for name, method in pairs(require(part).methods) do
         Guest[name] = method
     end
