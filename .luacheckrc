@@ -1,3 +1,4 @@
 -- luacheck is run over every Lua file of the tree by tests/lint/test_luacheck.lua.
 std = "lua54"
 max_line_length = 120
+self = false

@@ -10,6 +10,8 @@
 #include "bindings/task_core.h"
 #include "runtime/base/buf.h"
 
+/* One a line. */
+/* clang-format off */
 static const luaL_Reg modules[] = {
     { "build", luaopen_raw_build },
     { "data", luaopen_raw_data },
@@ -24,6 +26,7 @@ static const luaL_Reg modules[] = {
     { "virt", luaopen_raw_virt },
     { NULL, NULL },
 };
+/* clang-format on */
 
 static int open_raw(lua_State *L)
 {
