@@ -14,6 +14,7 @@ int luaopen_raw_process(lua_State *L);
 int luaopen_raw_run(lua_State *L);
 int luaopen_raw_ssh(lua_State *L);
 int luaopen_raw_task(lua_State *L);
+int luaopen_raw_version(lua_State *L);
 int luaopen_raw_virt(lua_State *L);
 
 #endif

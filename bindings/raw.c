@@ -10,7 +10,7 @@
 #include "bindings/task_core.h"
 #include "runtime/base/buf.h"
 
-/* One a line. */
+/* A line each, so that two changes rarely meet. */
 /* clang-format off */
 static const luaL_Reg modules[] = {
     { "build", luaopen_raw_build },
@@ -23,6 +23,7 @@ static const luaL_Reg modules[] = {
     { "run", luaopen_raw_run },
     { "ssh", luaopen_raw_ssh },
     { "task", luaopen_raw_task },
+    { "version", luaopen_raw_version },
     { "virt", luaopen_raw_virt },
     { NULL, NULL },
 };

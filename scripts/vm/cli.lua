@@ -23,7 +23,9 @@ commands:
 
 -- Commands in the order of the help text: name, what it does, the module with its `main(args)`.
 M.commands = {
+    { name = "doctor", help = "what this machine can do, and what it lacks", module = "vm.cmd_doctor" },
     { name = "images", help = "build the seed guests, list the images in the cache", module = "vm.cmd_images" },
+    { name = "prune", help = "remove what killed runs have left behind", module = "vm.cmd_prune" },
 }
 
 local function find_command(name)

@@ -169,14 +169,10 @@ function M.which(name)
     return nil
 end
 
----The folder for what may be deleted at any time: $XDG_CACHE_HOME/vmatrix, or ~/.cache/vmatrix.
+---The folder for what may be deleted at any time: see vm.paths.
 ---@return string
 function M.cache_dir()
-    local base = os.getenv("XDG_CACHE_HOME")
-    if not base or base:sub(1, 1) ~= "/" then
-        base = (os.getenv("HOME") or raw.fs.tmpdir()) .. "/.cache"
-    end
-    return base .. "/vmatrix"
+    return require("vm.paths").cache()
 end
 
 return M
