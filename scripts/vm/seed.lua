@@ -34,11 +34,17 @@ local APPEND = " panic=0 cryptomgr.notests"
 ---What is known of an architecture: Debian's names, how its guests boot and what they need.
 local ARCHES = {
     x86_64 = { deb_arch = "amd64", kernel = "linux-image-cloud-amd64", append = "console=ttyS0",
-        memory_min = 128 * MIB, features = { power_button = true, pvpanic = true } },
+        memory_min = 128 * MIB, features = { power_button = true, panic_event = true } },
     aarch64 = { deb_arch = "arm64", kernel = "linux-image-cloud-arm64", append = "console=ttyAMA0",
-        memory_min = 128 * MIB, features = { power_button = false, pvpanic = false } },
+        memory_min = 128 * MIB, features = { power_button = false, panic_event = false } },
+    armhf = { deb_arch = "armhf", kernel = "linux-image-armmp", append = "console=ttyAMA0",
+        memory_min = 128 * MIB, features = { power_button = false, panic_event = false } },
+    ppc64le = { deb_arch = "ppc64el", kernel = "linux-image-powerpc64le", append = "console=hvc0",
+        memory_min = 256 * MIB, features = { power_button = false, panic_event = true } },
     riscv64 = { deb_arch = "riscv64", kernel = "linux-image-riscv64", append = "console=ttyS0",
-        memory_min = 256 * MIB, features = { power_button = false, pvpanic = false } },
+        memory_min = 256 * MIB, features = { power_button = false, panic_event = false } },
+    s390x = { deb_arch = "s390x", kernel = "linux-image-s390x", append = "console=ttysclp0",
+        memory_min = 128 * MIB, features = { power_button = false, panic_event = true } },
 }
 
 ---@class vm.SeedImage
@@ -51,7 +57,7 @@ local ARCHES = {
 ---@field user string
 ---@field memory integer bytes it gets unless told otherwise
 ---@field memory_min integer bytes it cannot boot with less than
----@field features { power_button: boolean, pvpanic: boolean }
+---@field features { power_button: boolean, panic_event: boolean } whether QEMU hears of a panic (x86_64: by pvpanic)
 ---@field packages { name: string, version: string, sha256: string }[]
 
 local function check_arch(what, arch)
@@ -264,7 +270,7 @@ function M.image(arch)
         user = "root",
         memory = 512 * MIB,
         memory_min = spec.memory_min,
-        features = { power_button = spec.features.power_button, pvpanic = spec.features.pvpanic },
+        features = { power_button = spec.features.power_button, panic_event = spec.features.panic_event },
         packages = manifest.packages,
     }
 end

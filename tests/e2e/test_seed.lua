@@ -7,10 +7,14 @@ local seed = require "vm.seed"
 
 local fs, data = raw.fs, raw.data
 
+-- What QEMU must be told: the program's name where it differs, and how devices attach.
 local MACHINES = {
-    x86_64 = { "-machine", "q35", "-cpu", "max,-cx16" },
     aarch64 = { "-machine", "virt", "-cpu", "max,pauth-impdef=on" },
+    armhf = { "-machine", "virt,highmem=off", "-cpu", "max", program = "arm", uname = "armv7l" },
+    ppc64le = { "-machine", "pseries,x-vof=on", program = "ppc64" },
     riscv64 = { "-machine", "virt" },
+    s390x = { "-cpu", "max,vx=off", bus = "ccw" },
+    x86_64 = { "-machine", "q35", "-cpu", "max,-cx16", pvpanic = { "-device", "pvpanic" } },
 }
 
 local function build(arch)
@@ -33,10 +37,13 @@ end
 
 -- A guest whose monitor is the process's standard input and output, and whose console is a file.
 local function start(folder, arch, extra)
-    local program = host.which("qemu-system-" .. arch)
+    local machine = MACHINES[arch]
+    local name = "qemu-system-" .. (machine.program or arch)
+    local program = host.which(name)
     if not program then
-        t.skip("qemu-system-" .. arch .. " is not on this machine")
+        t.skip(name .. " is not on this machine")
     end
+    local bus = machine.bus or "pci"
     local image = build(arch)
     local login, host_key = data.ed25519("login"), data.ed25519("host")
     seed.keys(folder .. "/initrd", image, { public = login.public, host_key = host_key.dropbear })
@@ -46,9 +53,10 @@ local function start(folder, arch, extra)
     local argv = { program, "-accel", "tcg,tb-size=256", "-m", tostring(image.memory_min // 2 ^ 20 | 0), "-smp", "2",
         "-nodefaults", "-display", "none", "-no-reboot", "-kernel", image.kernel, "-initrd", folder .. "/initrd",
         "-append", image.append .. " vmatrix.hostname=box",
-        "-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22", "-device", "virtio-net-pci,netdev=net",
-        "-device", "virtio-rng-pci", "-serial", "file:" .. folder .. "/console", "-monitor", "stdio" }
-    table.move(MACHINES[arch], 1, #MACHINES[arch], #argv + 1, argv)
+        "-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",
+        "-device", "virtio-net-" .. bus .. ",netdev=net", "-device", "virtio-rng-" .. bus,
+        "-serial", "file:" .. folder .. "/console", "-monitor", "stdio" }
+    table.move(machine, 1, #machine, #argv + 1, argv)
     table.move(extra or {}, 1, #(extra or {}), #argv + 1, argv)
     return { folder = folder, image = image, started = raw.task.now(),
         process = assert(raw.process.start { argv = argv, stdin = true }) }
@@ -116,7 +124,7 @@ for _, arch in ipairs(seed.arches()) do
             local process <close> = guest.process
             wait_console(guest, guest.image.ready)
             local ready = raw.task.now() - guest.started
-            t.equal(ssh(guest, "root", "uname -m").stdout, arch .. "\n")
+            t.equal(ssh(guest, "root", "uname -m").stdout, (MACHINES[arch].uname or arch) .. "\n")
             print(("%s: ready line after %.2f s, first command after %.2f s"):format(arch, ready,
                 raw.task.now() - guest.started))
             t.equal(ssh(guest, "root", "id -u; hostname; stat -c %a / /tmp /root").stdout, "0\nbox\n755\n1777\n700\n")
@@ -138,14 +146,14 @@ for _, arch in ipairs(seed.arches()) do
 
     t.test(arch .. " shows a kernel panic on its console", function()
         with_folder(function(folder)
-            local pvpanic = build(arch).features.pvpanic
-            local guest = start(folder, arch, pvpanic and { "-device", "pvpanic", "-action", "panic=shutdown" })
+            local machine = MACHINES[arch]
+            local guest = start(folder, arch, { "-action", "panic=shutdown", table.unpack(machine.pvpanic or {}) })
             local process <close> = guest.process
             wait_console(guest, guest.image.ready)
             ssh(guest, "root", "(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &")
             wait_console(guest, "Kernel panic - not syncing")
-            if pvpanic then
-                wait_end(guest, 60) -- the device told QEMU
+            if guest.image.features.panic_event then
+                wait_end(guest, 60) -- it told QEMU
             else
                 t.equal(select(2, process:wait(0.5)).kind, "timeout")
             end
