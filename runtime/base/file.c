@@ -182,6 +182,22 @@ static int remove_content(int fd, const char *name, int depth, struct vx_err *er
     return rc;
 }
 
+/* Opens a folder that is to be emptied; one that its owner may not list or change is made so. */
+static int open_folder(int parent, const char *name)
+{
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    struct stat st;
+    int fd = openat(parent, name, flags);
+
+    if (fd < 0 && errno == EACCES && fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISDIR(st.st_mode) && fchmodat(parent, name, S_IRWXU, 0) == 0)
+        return openat(parent, name, flags);
+    /* If this fails, the removal of what is inside does, and says why. */
+    if (fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & S_IRWXU) != S_IRWXU)
+        (void)fchmod(fd, S_IRWXU);
+    return fd;
+}
+
 static int remove_entry(int parent, const char *name, int depth, struct vx_err *err)
 {
     int fd = -1;
@@ -195,7 +211,7 @@ static int remove_entry(int parent, const char *name, int depth, struct vx_err *
         return vx_err_set(err, VX_LIMIT, 0,
                           "cannot remove %s: it is nested deeper than %d folders", name,
                           MAX_DEPTH);
-    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    fd = open_folder(parent, name);
     if (fd < 0) /* ENOENT: another process is removing it, too */
         return errno == ENOENT ? 0 : vx_err_errno(err, errno, "cannot remove %s", name);
     if (remove_content(fd, name, depth, err) != 0)

@@ -29,7 +29,8 @@ int vx_file_commit(int fd, const char *temp, const char *path, struct vx_err *er
 int vx_file_write(int fd, const void *data, size_t len);
 
 /* Removes a file, or a folder with all that is in it; symbolic links are removed, never
- * followed. A path that does not exist is fine. */
+ * followed. Folders that their owner may not change are made changeable first. A path that does
+ * not exist is fine. */
 int vx_file_remove_tree(const char *path, struct vx_err *err);
 
 /* Fills the buffer with unpredictable bytes. */
