@@ -308,14 +308,25 @@ static void on_tick(void *arg)
     vx_ssh_leave(session);
 }
 
+/* libssh2 takes any function here and calls it as the documented type. */
+typedef void any_function(void);
+
+static void set_callback(LIBSSH2_SESSION *ssh, int which, any_function *fn)
+{
+#if LIBSSH2_VERSION_NUM >= 0x010b01
+    libssh2_session_callback_set2(ssh, which, fn);
+#else
+    libssh2_session_callback_set(ssh, which, (void *)fn);
+#endif
+}
+
 void vx_pump_start(struct vx_session *session)
 {
     session->last_heard = vx_loop_now();
     session->budget = TURN_BUDGET;
     libssh2_session_set_blocking(session->ssh, 0);
-    /* libssh2 takes any function here and calls it as the documented type. */
-    libssh2_session_callback_set(session->ssh, LIBSSH2_CALLBACK_RECV, (void *)socket_recv);
-    libssh2_session_callback_set(session->ssh, LIBSSH2_CALLBACK_SEND, (void *)socket_send);
+    set_callback(session->ssh, LIBSSH2_CALLBACK_RECV, (any_function *)socket_recv);
+    set_callback(session->ssh, LIBSSH2_CALLBACK_SEND, (any_function *)socket_send);
     session->tick = vx_timer_new(session->loop, session->opts.keepalive, on_tick, session);
 }
 
