@@ -71,7 +71,8 @@ struct l_job;
 struct job {
     struct l_job *op; /* NULL: nobody waits for it any more */
     char *out;
-    char *compress;
+    char *compress, *after;
+    struct vx_cpio_opts opts;
     struct vx_cpio_entry *entries;
     size_t count;
     char *data;
@@ -100,6 +101,7 @@ static void free_job(struct job *job)
     free(job->entries);
     free(job->out);
     free(job->compress);
+    free(job->after);
     free(job->data);
     vx_buf_free(&job->unpacked);
     free(job);
@@ -192,7 +194,7 @@ static void cpio_work(void *arg)
 {
     struct job *job = arg;
 
-    job->rc = vx_cpio_write(job->out, job->entries, job->count, job->compress, &job->err);
+    job->rc = vx_cpio_write(job->out, job->entries, job->count, &job->opts, &job->err);
 }
 
 static int cpio_finish(lua_State *L, struct wait *wait)
@@ -205,8 +207,10 @@ static int cpio_finish(lua_State *L, struct wait *wait)
     return 1;
 }
 
-/* cpio(out, entries, [{ compress = }]): waits; an archive of the entries in their order, each
- * { path =, mode = with its type, data = or file = or link = or major =, minor =, owner = }. */
+/* cpio(out, entries, [options]): waits; writes an archive of the entries in their order, each
+ * { path =, mode = with its type, data = or file = or link = or major =, minor =, owner = }.
+ * Options: compress = "none", "gzip", "xz" or "zstd"; after = a file that goes first; mode = of the
+ * file; scratch = true for what need not be synced. Returns true, or nil, err. */
 static int l_cpio(lua_State *L)
 {
     const char *out = luaL_checkstring(L, 1);
@@ -224,6 +228,14 @@ static int l_cpio(lua_State *L)
     op = new_job(L);
     op->job->out = vx_strdup(out);
     op->job->compress = vx_strdup(field_string(L, 3, "compress", "none"));
+    if (field_string(L, 3, "after", NULL) != NULL)
+        op->job->after = vx_strdup(field_string(L, 3, "after", NULL));
+    op->job->opts = (struct vx_cpio_opts){
+        .compress = op->job->compress,
+        .after = op->job->after,
+        .mode = (unsigned)field_integer(L, 3, "mode", 0),
+        .scratch = field_bool(L, 3, "scratch", false),
+    };
     op->job->entries = vx_zalloc((size_t)(count + 1) * sizeof *op->job->entries);
     for (lua_Unsigned i = 1; i <= count; i++) {
         lua_rawgeti(L, 2, (lua_Integer)i);

@@ -122,9 +122,9 @@ static void sync_folder(const char *path)
     free(folder);
 }
 
-int vx_file_commit(int fd, const char *temp, const char *path, struct vx_err *err)
+int vx_file_commit(int fd, const char *temp, const char *path, bool sync, struct vx_err *err)
 {
-    int code = fsync(fd) != 0 ? errno : 0;
+    int code = sync && fsync(fd) != 0 ? errno : 0;
 
     if (close(fd) != 0 && code == 0)
         code = errno;
@@ -134,7 +134,8 @@ int vx_file_commit(int fd, const char *temp, const char *path, struct vx_err *er
         unlink(temp);
         return vx_err_errno(err, code, "cannot write %s", path);
     }
-    sync_folder(path);
+    if (sync)
+        sync_folder(path);
     return 0;
 }
 
@@ -153,7 +154,7 @@ int vx_file_write_atomic(const char *path, const void *data, size_t len, mode_t 
         close(fd);
         unlink(temp);
     } else {
-        rc = vx_file_commit(fd, temp, path, err);
+        rc = vx_file_commit(fd, temp, path, true, err);
     }
     free(temp);
     return rc;

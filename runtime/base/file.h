@@ -2,6 +2,7 @@
 #ifndef VX_BASE_FILE_H
 #define VX_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -22,8 +23,9 @@ int vx_file_write_atomic(const char *path, const void *data, size_t len, mode_t 
 /* Opens a new, empty file beside path and stores its name (the caller frees it) in *temp. */
 int vx_file_temp(const char *path, mode_t mode, char **temp, struct vx_err *err);
 
-/* Syncs fd, closes it whatever happens, and renames temp to path; removes temp on failure. */
-int vx_file_commit(int fd, const char *temp, const char *path, struct vx_err *err);
+/* Syncs fd if asked to, closes it whatever happens, and renames temp to path; removes temp on
+ * failure. */
+int vx_file_commit(int fd, const char *temp, const char *path, bool sync, struct vx_err *err);
 
 /* Writes all the bytes. */
 int vx_file_write(int fd, const void *data, size_t len);

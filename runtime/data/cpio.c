@@ -124,18 +124,53 @@ static int write_all(int fd, const char *out, const struct vx_cpio_entry *entrie
     return rc;
 }
 
-int vx_cpio_write(const char *out, const struct vx_cpio_entry *entries, size_t count,
-                  const char *compress, struct vx_err *err)
+/* Copies the file to fd, and zeros up to a multiple of four. */
+static int copy_first(int fd, const char *path, const char *out, struct vx_err *err)
 {
+    static const char zeros[4];
+    int from = open(path, O_RDONLY | O_CLOEXEC);
+    char *piece = NULL;
+    ssize_t len = 0;
+    size_t total = 0;
+    int rc = 0;
+
+    if (from < 0)
+        return vx_err_errno(err, errno, "cannot open %s", path);
+    piece = vx_alloc(PIECE);
+    while (rc == 0 && (len = read(from, piece, PIECE)) != 0) {
+        if (len < 0 && errno == EINTR)
+            continue;
+        if (len < 0)
+            rc = vx_err_errno(err, errno, "cannot read %s", path);
+        else if (vx_file_write(fd, piece, (size_t)len) != 0)
+            rc = vx_err_errno(err, errno, "cannot write %s", out);
+        else
+            total += (size_t)len;
+    }
+    if (rc == 0 && vx_file_write(fd, zeros, -total & 3) != 0)
+        rc = vx_err_errno(err, errno, "cannot write %s", out);
+    free(piece);
+    close(from);
+    return rc;
+}
+
+int vx_cpio_write(const char *out, const struct vx_cpio_entry *entries, size_t count,
+                  const struct vx_cpio_opts *opts, struct vx_err *err)
+{
+    const char *compress = opts->compress != NULL ? opts->compress : "none";
+    mode_t mode = opts->mode != 0 ? (mode_t)opts->mode : 0644;
     char *temp = NULL;
-    int fd = vx_file_temp(out, 0644, &temp, err);
+    int fd = vx_file_temp(out, mode, &temp, err);
     int rc = 0;
 
     if (fd < 0)
         return -1;
-    rc = write_all(fd, out, entries, count, compress, err);
+    if (opts->after != NULL)
+        rc = copy_first(fd, opts->after, out, err);
+    if (rc == 0)
+        rc = write_all(fd, out, entries, count, compress, err);
     if (rc == 0) {
-        rc = vx_file_commit(fd, temp, out, err);
+        rc = vx_file_commit(fd, temp, out, !opts->scratch, err);
     } else {
         close(fd);
         unlink(temp);

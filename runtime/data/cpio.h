@@ -3,6 +3,7 @@
 #ifndef VX_DATA_CPIO_H
 #define VX_DATA_CPIO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "runtime/base/err.h"
@@ -19,10 +20,17 @@ struct vx_cpio_entry {
     unsigned owner;        /* user and group id */
 };
 
-/* Writes the entries in the order given; the same entries give the same bytes. compress is "none",
- * "gzip", "xz" or "zstd". The file appears under its name when it is whole. The kernel reads
- * several archives in a row if each starts at a multiple of four. Blocks; any thread. */
+struct vx_cpio_opts {
+    const char *compress; /* "none" (or NULL), "gzip", "xz" or "zstd" */
+    const char *after; /* a file whose content goes first, padded to where the kernel looks */
+    unsigned mode;     /* permissions of the file, 0644 when 0 */
+    bool scratch;      /* it need not outlive a crash of the host: not synced */
+};
+
+/* Writes the entries in the order given; the same entries give the same bytes. The file appears
+ * under its name when it is whole. The kernel reads several archives in a row, each of which starts
+ * at a multiple of four. Blocks; any thread. */
 int vx_cpio_write(const char *out, const struct vx_cpio_entry *entries, size_t count,
-                  const char *compress, struct vx_err *err);
+                  const struct vx_cpio_opts *opts, struct vx_err *err);
 
 #endif

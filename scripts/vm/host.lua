@@ -2,6 +2,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
+local paths = require "vm.paths"
 
 local M = {}
 
@@ -169,10 +170,10 @@ function M.which(name)
     return nil
 end
 
----The folder for what may be deleted at any time: see vm.paths.
+---The folder for what may be deleted at any time: $XDG_CACHE_HOME/vmatrix, or ~/.cache/vmatrix.
 ---@return string
 function M.cache_dir()
-    return require("vm.paths").cache()
+    return paths.cache()
 end
 
 return M

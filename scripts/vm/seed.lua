@@ -284,14 +284,12 @@ function M.keys(path, image, keys)
         public = { "string", required = true },
         host_key = { "string", required = true },
     })
-    local base = raise(fs.read(image.initrd, 256 * MIB))
-    local second = path .. ".keys"
-    raise(data.cpio(second, initramfs.key_entries(keys.public, keys.host_key)))
-    local bytes, err = fs.read(second, MIB)
-    fs.unlink(second)
-    raise(bytes, err)
-    -- The kernel finds the second archive at a multiple of four. It holds a secret: mode 0600.
-    raise(fs.write_atomic(path, base .. ("\0"):rep(-#base % 4) .. bytes, 384))
+    -- It holds a secret: mode 0600.
+    raise(data.cpio(path, initramfs.key_entries(keys.public, keys.host_key), {
+        after = image.initrd,
+        mode = 384,
+        scratch = true,
+    }))
 end
 
 return M

@@ -86,10 +86,11 @@ static void the_same_entries_give_the_same_bytes_with_every_filter(void **state)
     for (size_t i = 0; i < 4; i++) {
         char *one = vx_strfmt("%s/one", (char *)*state),
              *two = vx_strfmt("%s/two", (char *)*state);
+        struct vx_cpio_opts opts = { .compress = filters[i] };
         struct vx_buf a = { 0 }, b = { 0 }, plain = { 0 };
 
-        assert_int_equal(vx_cpio_write(one, entries, 5, filters[i], &err), 0);
-        assert_int_equal(vx_cpio_write(two, entries, 5, filters[i], &err), 0);
+        assert_int_equal(vx_cpio_write(one, entries, 5, &opts, &err), 0);
+        assert_int_equal(vx_cpio_write(two, entries, 5, &opts, &err), 0);
         assert_int_equal(vx_file_read(one, 1 << 20, &a, &err), 0);
         assert_int_equal(vx_file_read(two, 1 << 20, &b, &err), 0);
         assert_int_equal(a.len, b.len);
@@ -119,9 +120,11 @@ static void an_archive_that_cannot_be_made_leaves_no_file(void **state)
     char *path = vx_strfmt("%s/out", (char *)*state);
     struct vx_err err = { 0 };
 
-    assert_int_equal(vx_cpio_write(path, &entry, 1, "none", &err), -1);
+    assert_int_equal(vx_cpio_write(path, &entry, 1, &(struct vx_cpio_opts){ 0 }, &err), -1);
     assert_int_equal(err.kind, VX_NOTFOUND);
-    assert_int_equal(vx_cpio_write(path, &entry, 0, "rot13", &err), -1);
+    assert_int_equal(
+        vx_cpio_write(path, &entry, 0, &(struct vx_cpio_opts){ .compress = "rot13" }, &err),
+        -1);
     assert_int_equal(err.kind, VX_UNSUPPORTED);
     assert_int_equal(rmdir(*state), 0); /* empty */
     assert_int_equal(mkdir(*state, 0700), 0);
@@ -138,7 +141,8 @@ static void damaged_or_oversize_data_is_an_error(void **state)
 
     entry.data = zeros;
     entry.len = 1 << 20;
-    assert_int_equal(vx_cpio_write(path, &entry, 1, "xz", &err), 0);
+    assert_int_equal(
+        vx_cpio_write(path, &entry, 1, &(struct vx_cpio_opts){ .compress = "xz" }, &err), 0);
     assert_int_equal(vx_file_read(path, 1 << 20, &a, &err), 0);
     assert_int_equal(vx_unpack(a.data, a.len, 1 << 19, &plain, &err), -1);
     assert_int_equal(err.kind, VX_LIMIT);

@@ -69,6 +69,20 @@ t.test("an archive has its entries in order, and the same bytes each time", func
     end)
 end)
 
+t.test("an archive behind another file starts at a multiple of four and keeps its mode", function()
+    with_folder(function(folder)
+        assert(fs.write_atomic(folder .. "/first", "12345"))
+        local entries = { { path = "x", mode = 0x81a4, data = "secret" } }
+        assert(data.cpio(folder .. "/out", entries, { after = folder .. "/first", mode = 384, scratch = true }))
+        t.equal(fs.read(folder .. "/out"):sub(1, 14), "12345\0\0\0" .. "070701")
+        t.equal(fs.stat(folder .. "/out").mode, 384)
+        local none, err = data.cpio(folder .. "/out2", entries, { after = "/nonexistent" })
+        t.equal(none, nil)
+        t.equal(err.kind, "notfound")
+        t.equal(fs.list(folder), { "first", "out" })
+    end)
+end)
+
 t.test("an entry that makes no sense raises, a file that is missing is an error", function()
     with_folder(function(folder)
         t.check(not pcall(data.cpio, folder .. "/out", { { path = "x" } }))
