@@ -1,0 +1,17 @@
+-- Builds a folder in several guests at once and collects what each made.
+-- Run: vmatrix scripts/examples/parallel-build.lua [FOLDER]
+local vm = require "vm"
+
+local folder = arg[1] or "parallel-build-output"
+
+local results = vm.parallel({ "x86_64", "aarch64", "riscv64" }, function(arch)
+    local guest <close> = vm.boot { image = "seed", arch = arch, memory = "256MiB" }
+    guest:copy_in("parallel-build", "/work")
+    local result = guest:run("./build.sh", { cwd = "/work", timeout = "5m" })
+    guest:copy_out("/work/out", ("%s/%s"):format(folder, arch))
+    return { arch = arch, seconds = result.duration, says = guest:output "cat /work/out/program.txt" }
+end, { limit = 2 })
+
+for _, result in ipairs(results) do
+    print(("%-8s built in %5.2f s: %s"):format(result.arch, result.seconds, result.says))
+end

@@ -1,0 +1,44 @@
+-- timeout: 600
+-- Every example is run, as a user would run it, and must say what it is there to show.
+local t = require "harness"
+local vm = require "vm"
+local host = require "vm.host"
+local fs = vm.raw.fs
+
+local examples = os.getenv "VMATRIX_SOURCE" .. "/scripts/examples"
+local folder = fs.mkdtemp("vmatrix-test-")
+
+-- What each prints (patterns, in order), and the files it leaves below the folder given to it.
+local wanted = {
+    ["hello"] = { says = { "Hello from Linux" } },
+    ["three-architectures"] = {
+        says = { "reverted; the greeting says: Hello, ", "all three are gone again" },
+        leaves = { "x86_64.txt", "aarch64.txt", "riscv64.txt" },
+    },
+    ["snapshot-and-revert"] = { says = { "status", "all is well", "  clean, made when it was running" } },
+    ["copy"] = { says = { "." } },
+    ["parallel-build"] = {
+        says = { "made on x86_64", "made on aarch64", "made on riscv64" },
+        leaves = { "x86_64/program.txt", "riscv64/count.txt" },
+    },
+}
+
+for _, path in ipairs(fs.glob(examples .. "/*.lua")) do
+    local name = path:match("([^/]+)%.lua$")
+    t.test("example_" .. name:gsub("%-", "_"), function()
+        local want = t.check(wanted[name], "no expectation for this example")
+        local out = folder .. "/" .. name
+        fs.mkdir_p(out)
+        local result = host.run({ os.getenv "VMATRIX", path, out }, { timeout = 280, check = false, cwd = out })
+        t.equal(result.status, 0, result.stderr)
+        for _, pattern in ipairs(want.says) do
+            t.match(result.stdout, pattern)
+        end
+        for _, file in ipairs(want.leaves or {}) do
+            t.check(fs.exists(out .. "/" .. file), file .. " is missing")
+        end
+    end)
+end
+
+fs.remove_tree(folder)
+t.finish()
