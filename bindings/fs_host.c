@@ -21,6 +21,13 @@ static int l_uid(lua_State *L)
     return 1;
 }
 
+/* gid(): the number of the group this process acts for. */
+static int l_gid(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)getegid());
+    return 1;
+}
+
 /* pid(): the number of this process. */
 static int l_pid(lua_State *L)
 {
@@ -122,6 +129,7 @@ static int l_cwd(lua_State *L)
 const luaL_Reg fs_host_functions[] = {
     { "cpu_count", l_cpu_count },
     { "cwd", l_cwd },
+    { "gid", l_gid },
     { "hostname", l_hostname },
     { "is_tty", l_is_tty },
     { "memory_available", l_memory_available },

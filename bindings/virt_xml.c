@@ -123,7 +123,7 @@ static unsigned long long field_bytes(lua_State *L, const char *name)
 /* virt.xml{ name =, uuid =, arch =, machine =, accel = "tcg"|"kvm"|"hvf", emulator = path, cpus
  * =, memory = bytes, cpu_model =, cpu_features = { "aes", "-cx16" }, kernel =, initrd =, append
  * =, firmware = "none"|"bios"|"uefi", loader =, nvram =, ram = path, ram_private = bool,
- *   console_log = path, tb_cache = bytes, qemu_args = { ... },
+ *   owner = "+uid:+gid", console_log = path, tb_cache = bytes, qemu_args = { ... },
  *   disks = { { path =, format =, target =, cache =, serial =, readonly =, cdrom = } },
  *   nics = { { mac =, restrict =, forwards = { { host_addr =, host_port =, guest_port =, udp =
  * } } } } } Needs name, arch, accel, cpus and memory. A host_port of 0 lets QEMU take a free
@@ -157,6 +157,7 @@ int l_virt_xml(lua_State *L)
     desc.nvram = field_string(L, 1, "nvram", NULL);
     desc.ram_path = field_string(L, 1, "ram", NULL);
     desc.ram_private = field_bool(L, 1, "ram_private", false);
+    desc.owner = field_string(L, 1, "owner", NULL);
     desc.console_log = field_string(L, 1, "console_log", NULL);
     desc.tb_cache = field_bytes(L, "tb_cache");
     desc.cpu_features = field_strings(L, 1, "cpu_features");

@@ -387,6 +387,20 @@ static void add_commandline(struct build *b)
         add_arg(b, *arg);
 }
 
+/* A libvirt of the system runs QEMU as a user of its own, who cannot reach our files, unless the
+ * guest says otherwise; nothing of ours then changes its owner. */
+static void add_label(struct build *b)
+{
+    xmlNodePtr label = NULL;
+
+    if (b->desc->owner == NULL)
+        return;
+    label = add_with(b, b->domain, "seclabel", "type", "static");
+    attr(b, label, "model", "dac");
+    attr(b, label, "relabel", "no");
+    add_text(b, label, "label", b->desc->owner);
+}
+
 static void add_domain(struct build *b)
 {
     const struct vx_domain_desc *desc = b->desc;
@@ -406,6 +420,7 @@ static void add_domain(struct build *b)
     add_text(b, b->domain, "on_reboot", "restart");
     add_text(b, b->domain, "on_crash", "destroy");
     add_devices(b);
+    add_label(b);
     add_commandline(b);
 }
 

@@ -63,6 +63,7 @@ struct vx_domain_desc {
     const char *nvram;
     const char *ram_path;        /* the file that is its RAM; NULL: none */
     bool ram_private;            /* the file is not written: a fork's copy-on-write */
+    const char *owner;           /* "+uid:+gid" that QEMU runs as; NULL: libvirt's choice */
     const char *console_log;     /* what the serial line printed is appended; NULL: not kept */
     unsigned long long tb_cache; /* bytes of translated code under tcg; 0: QEMU's default */
     const struct vx_disk_desc *disks;

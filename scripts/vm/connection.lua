@@ -73,7 +73,7 @@ function M.connect(uri)
         opening:notify()
     end })
     self.raw = open_raw(uri)
-    self.test = uri:find("^test:") ~= nil
+    self.local_daemon = uri:find("^qemu:///") ~= nil and not self.embedded or uri:find("^qemu%+unix:") ~= nil
     self.events = task.spawn_detached("events " .. uri, take_events, self)
     shutdown.add("connection " .. uri, function()
         self:close()

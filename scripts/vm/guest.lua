@@ -199,6 +199,7 @@ local function description(self, what)
         tb_cache = spec.emulated and 256 * 1024 * 1024 or nil,
         disks = build_disks(self, what),
         nics = build_nics(self),
+        owner = self.connection.local_daemon and ("+%d:+%d"):format(raw.fs.uid(), raw.fs.gid()) or nil,
         qemu_args = spec.qemu_args,
     }
 end
@@ -221,6 +222,10 @@ end
 function M.create(connection, opts, what)
     what = what or "vm.create"
     local spec = spec_of.check(what, opts)
+    if not connection.embedded and not connection.local_daemon then
+        errors.fail("unsupported", "%s: guests cannot be made through %s: their disks and memory are files of this host; "
+            .. "use the default connection, qemu:///system or qemu:///session", what, connection.uri)
+    end
     if connection.guests[spec.name] then
         errors.fail("exists", "%s: there is a guest named %s already", what, spec.name)
     end
