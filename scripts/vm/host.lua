@@ -49,16 +49,15 @@ local function with_env(argv, env)
     if not env then
         return argv
     end
-    local out = { "env" }
+    local out = {}
     for name, value in pairs(env) do
         if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
             errors.fail("usage", "host.run: %s is not the name of an environment variable", options.show(name))
         end
         out[#out + 1] = name .. "=" .. tostring(value)
     end
-    table.sort(out, function(a, b)
-        return a == "env" or (b ~= "env" and a < b)
-    end)
+    table.sort(out)
+    table.insert(out, 1, "env")
     return table.move(argv, 1, #argv, #out + 1, out)
 end
 
