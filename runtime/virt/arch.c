@@ -71,6 +71,7 @@ static const struct vx_arch arches[] = {
         .alias = "ppc64el",
         .libvirt = "ppc64le",
         .emulator = "qemu-system-ppc64",
+        .tcg_cpu_default = true,
         .machine = "pseries",
         .console = "hvc0",
         .pci_bus = "pci.0",

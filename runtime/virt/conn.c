@@ -117,8 +117,12 @@ static int open_work(struct vx_call *call)
     if (event_setup(&call->err) < 0)
         return -1;
     call->made_conn = virConnectOpen(call->name);
-    if (call->made_conn == NULL)
-        return err_libvirt(&call->err, "cannot open %s", call->name);
+    if (call->made_conn == NULL) {
+        err_libvirt(&call->err, "cannot open %s", call->name);
+        if (call->err.kind == VX_NOTFOUND) /* a socket that is not there */
+            call->err.kind = VX_CONNECTION;
+        return -1;
+    }
     if (feed_register(call->feed, call->made_conn, call->callbacks, &call->err) < 0) {
         virConnectClose(call->made_conn);
         call->made_conn = NULL;
@@ -218,11 +222,12 @@ struct vx_call *vx_conn_open(struct vx_loop *loop, const struct vx_conn_opts *op
 
     if (uri == NULL)
         return NULL;
-    if (opts->root != NULL && reaper_acquire(loop, opts->root, err) < 0) {
+    if (opts->root != NULL && reaper_acquire(loop, err) < 0) {
         free(uri);
         return NULL;
     }
     call = call_new(loop, open_work, fn, arg);
+    call->forks = true; /* programs that tell about the host and its QEMUs */
     call->name = uri;
     call->feed = feed_new(loop);
     if (opts->root != NULL) {
@@ -346,7 +351,10 @@ static int create_work(struct vx_call *call)
     if (call->flags & VX_START_AUTODESTROY)
         flags |= VIR_DOMAIN_START_AUTODESTROY;
     call->made_domain = virDomainCreateXML(call->vir, call->text, flags);
-    return call->made_domain != NULL ? 0 : call_fail(call, "cannot create the domain");
+    if (call->made_domain == NULL)
+        return call_fail(call, "cannot create the domain");
+    reaper_know(call->root, virDomainGetName(call->made_domain));
+    return 0;
 }
 
 struct vx_call *vx_conn_create(struct vx_conn *conn, const char *xml, unsigned flags,
@@ -358,5 +366,6 @@ struct vx_call *vx_conn_create(struct vx_conn *conn, const char *xml, unsigned f
         return NULL;
     call->text = vx_strdup(xml);
     call->flags = flags;
+    call->forks = true;
     return call_start(call, err);
 }

@@ -44,14 +44,15 @@ const char *vx_domain_uuid(const struct vx_domain *domain)
 }
 
 /* The embedded driver writes it before it executes QEMU and removes it when QEMU is gone:
- * <root>/run/qemu/<name>.pid holds the pid in decimal. */
+ * <root>/run/qemu/<name>.pid holds the pid in decimal. driver.pid beside them is libvirt's lock on the
+ * root: were we to open and close it, the lock of this whole process would be gone. */
 long domain_pid(const char *root, const char *name)
 {
     char *path = NULL;
     FILE *file = NULL;
     long pid = 0;
 
-    if (root == NULL)
+    if (root == NULL || strcmp(name, "driver") == 0)
         return 0;
     path = vx_strfmt("%s/run/qemu/%s.pid", root, name);
     file = fopen(path, "re");
@@ -74,6 +75,7 @@ static int start_work(struct vx_call *call)
         flags |= VIR_DOMAIN_START_AUTODESTROY;
     if (virDomainCreateWithFlags(call->vir_domain, flags) < 0)
         return call_fail(call, "cannot start");
+    reaper_know(call->root, call->guest);
     return 0;
 }
 
@@ -85,6 +87,7 @@ struct vx_call *vx_domain_start(struct vx_domain *domain, unsigned flags, vx_cal
     if (call == NULL)
         return NULL;
     call->flags = flags;
+    call->forks = true;
     return call_start(call, err);
 }
 

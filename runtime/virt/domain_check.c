@@ -29,6 +29,10 @@ int domain_desc_check(const struct vx_domain_desc *desc, struct vx_err *err)
             "a guest wants a name that is a file name, without a slash or a dot at "
             "its start: \"%s\"",
             desc->name != NULL ? desc->name : "");
+    if (strcmp(desc->name, "driver") == 0)
+        return vx_err_set(
+            err, VX_USAGE, 0,
+            "a guest cannot be named driver: libvirt's own pid file has that name");
     if (desc->accel == NULL || desc->arch == NULL || desc->cpus < 1 || desc->memory < 1 << 20)
         return vx_err_set(
             err, VX_USAGE, 0,

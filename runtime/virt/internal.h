@@ -19,6 +19,7 @@ struct vx_call {
     call_fn work;
     vx_call_cb fn;
     void *arg;
+    bool forks; /* makes libvirt start a program */
     bool started;
     bool returned;
     bool detached;
@@ -120,8 +121,10 @@ int domain_desc_check(const struct vx_domain_desc *desc, struct vx_err *err);
 int root_prepare(const char *root, const char *cache, struct vx_err *err);
 
 /* reaper.c: Linux only, else nothing. acquire and release pair up; loop thread. */
-int reaper_acquire(struct vx_loop *loop, const char *root, struct vx_err *err);
+int reaper_acquire(struct vx_loop *loop, struct vx_err *err);
 void reaper_release(void);
+/* Any thread: the guest of that name has just been started below that root (NULL: elsewhere). */
+void reaper_know(const char *root, const char *name);
 /* The wait status of the QEMU of that name if it was reaped lately; false if not. */
 bool reaper_status(const char *name, int *status);
 

@@ -6,8 +6,8 @@
  * own. */
 #include "runtime/virt/internal.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,9 +29,17 @@ struct ended {
     int status;
 };
 
+struct known {
+    struct known *next;
+    long pid;
+    char *name;
+};
+
+static pthread_mutex_t known_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct known *known_list; /* QEMUs that run, under the lock */
+
 static struct {
     unsigned users;
-    char *root;
     struct vx_signal *sig;
     struct ended ended[KEPT]; /* a ring: the newest is before next */
     size_t next;
@@ -52,14 +60,26 @@ bool reaper_status(const char *name, int *status)
     return false;
 }
 
+static void forget_known(void)
+{
+    pthread_mutex_lock(&known_lock);
+    while (known_list != NULL) {
+        struct known *known = known_list;
+
+        known_list = known->next;
+        free(known->name);
+        free(known);
+    }
+    pthread_mutex_unlock(&known_lock);
+}
+
 void reaper_release(void)
 {
     if (--reaper.users > 0)
         return;
     vx_signal_free(reaper.sig);
     reaper.sig = NULL;
-    free(reaper.root);
-    reaper.root = NULL;
+    forget_known();
     for (size_t i = 0; i < KEPT; i++) {
         free(reaper.ended[i].name);
         reaper.ended[i].name = NULL;
@@ -68,28 +88,39 @@ void reaper_release(void)
 
 #ifdef __linux__
 
-/* The guest whose pid file holds that pid; NULL when there is none. The caller's. */
-static char *name_of(long pid)
+void reaper_know(const char *root, const char *name)
 {
-    char *path = vx_strfmt("%s/run/qemu", reaper.root);
-    DIR *dir = opendir(path);
-    struct dirent *entry = NULL;
+    long pid = domain_pid(root, name);
+    struct known *known = NULL;
+
+    if (pid == 0)
+        return;
+    known = vx_zalloc(sizeof *known);
+    known->pid = pid;
+    known->name = vx_strdup(name);
+    pthread_mutex_lock(&known_lock);
+    known->next = known_list;
+    known_list = known;
+    pthread_mutex_unlock(&known_lock);
+}
+
+/* Takes the name of a guest from the list; NULL when its pid was never told. The caller's. */
+static char *take_name(long pid)
+{
+    struct known **at = &known_list;
     char *name = NULL;
 
-    free(path);
-    while (dir != NULL && name == NULL && (entry = readdir(dir)) != NULL) {
-        size_t len = strlen(entry->d_name);
+    pthread_mutex_lock(&known_lock);
+    while (*at != NULL && (*at)->pid != pid)
+        at = &(*at)->next;
+    if (*at != NULL) {
+        struct known *found = *at;
 
-        if (len <= 4 || strcmp(entry->d_name + len - 4, ".pid") != 0)
-            continue;
-        name = vx_strndup(entry->d_name, len - 4);
-        if (domain_pid(reaper.root, name) != pid) {
-            free(name);
-            name = NULL;
-        }
+        *at = found->next;
+        name = found->name;
+        free(found);
     }
-    if (dir != NULL)
-        closedir(dir);
+    pthread_mutex_unlock(&known_lock);
     return name;
 }
 
@@ -117,26 +148,27 @@ static bool is_ours(long pid)
     return strncmp(comm + 1, "qemu", 4) == 0 && session != pid && session != getsid(0);
 }
 
-static void reap(pid_t pid)
+/* Keeps how a guest's QEMU ended, for its "stopped" event; name becomes ours. */
+static void note(char *name, int status)
 {
-    siginfo_t info = { 0 };
-    char *name = NULL;
-    int status = 0;
-
-    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
-        info.si_pid != pid || !is_ours(pid))
-        return;
-    name = name_of(pid);
-    if (waitpid(pid, &status, WNOHANG) != pid) {
-        free(name);
-        return;
-    }
     if (name == NULL)
         return;
     free(reaper.ended[reaper.next].name);
     reaper.ended[reaper.next].name = name;
     reaper.ended[reaper.next].status = status;
     reaper.next = (reaper.next + 1) % KEPT;
+}
+
+static void reap(pid_t pid)
+{
+    siginfo_t info = { 0 };
+    int status = 0;
+
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+        info.si_pid != pid || !is_ours(pid))
+        return;
+    if (waitpid(pid, &status, WNOHANG) == pid)
+        note(take_name(pid), status);
 }
 
 /* Orphans become children of the process's first thread. */
@@ -157,7 +189,7 @@ static void on_child(int signum, void *arg)
     fclose(file);
 }
 
-int reaper_acquire(struct vx_loop *loop, const char *root, struct vx_err *err)
+int reaper_acquire(struct vx_loop *loop, struct vx_err *err)
 {
     if (reaper.users++ > 0)
         return 0;
@@ -166,7 +198,6 @@ int reaper_acquire(struct vx_loop *loop, const char *root, struct vx_err *err)
         reaper.users = 0;
         return -1;
     }
-    reaper.root = vx_strdup(root);
     if (prctl(PR_SET_CHILD_SUBREAPER, 1L) < 0)
         vx_log(VX_LOG_WARN, NULL,
                "cannot become the parent of orphans (%s): stopping a guest "
@@ -177,10 +208,15 @@ int reaper_acquire(struct vx_loop *loop, const char *root, struct vx_err *err)
 
 #else
 
-int reaper_acquire(struct vx_loop *loop, const char *root, struct vx_err *err)
+void reaper_know(const char *root, const char *name)
+{
+    (void)root;
+    (void)name;
+}
+
+int reaper_acquire(struct vx_loop *loop, struct vx_err *err)
 {
     (void)loop;
-    (void)root;
     (void)err;
     reaper.users++;
     return 0;

@@ -120,6 +120,7 @@ struct vx_call *vx_snapshot_create(struct vx_domain *domain, const char *name,
         return NULL;
     call->name = name != NULL ? vx_strdup(name) : NULL;
     call->text = description != NULL ? vx_strdup(description) : NULL;
+    call->forks = true;
     return call_start(call, err);
 }
 
@@ -297,6 +298,7 @@ static int revert_work(struct vx_call *call)
         call->result.how = "restarted";
         if (virDomainRevertToSnapshot(snapshot, 0) < 0)
             rc = snapshot_fail(call, "cannot go back to the snapshot");
+        reaper_know(call->root, call->guest);
     }
     virDomainSnapshotFree(snapshot);
     return rc;
@@ -310,6 +312,7 @@ struct vx_call *vx_snapshot_revert(struct vx_domain *domain, const char *name, v
     if (call == NULL)
         return NULL;
     call->name = vx_strdup(name);
+    call->forks = true;
     return call_start(call, err);
 }
 
@@ -389,5 +392,6 @@ struct vx_call *vx_snapshot_delete(struct vx_domain *domain, const char *name, b
         return NULL;
     call->name = vx_strdup(name);
     call->flag = children;
+    call->forks = true;
     return call_start(call, err);
 }

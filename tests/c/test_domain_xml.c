@@ -201,6 +201,9 @@ static void what_makes_no_guest_is_refused_with_a_reason(void **state)
     desc.name = "../up";
     refuse(&desc, VX_USAGE, "a file name");
     desc = full("x86_64");
+    desc.name = "driver";
+    refuse(&desc, VX_USAGE, "cannot be named driver");
+    desc = full("x86_64");
     desc.cpus = 0;
     refuse(&desc, VX_USAGE, "at least 1 cpu");
     desc = full("x86_64");
