@@ -172,7 +172,10 @@ t.test("run bounds what it keeps and counts the rest", function()
 end)
 
 t.test("run adds to the environment and runs in the folder named", function()
-    local result = host.run({ "sh", "-c", "echo $A $HOME; pwd" }, { env = { A = "b c", B = "", C = 1, env = "x" }, cwd = "/" })
+    local result = host.run({ "sh", "-c", "echo $A $HOME; pwd" }, {
+        env = { A = "b c", B = "", C = 1, env = "x" },
+        cwd = "/",
+    })
     t.equal(result.stdout, ("b c %s\n/\n"):format(os.getenv("HOME") or ""))
 end)
 
