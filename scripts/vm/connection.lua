@@ -62,7 +62,8 @@ function M.connect(uri)
     if known then
         return known
     end
-    local self = setmetatable({ uri = uri, embedded = uri == EMBED, guests = {}, opening = raw.task.event() }, Connection)
+    local self = setmetatable({ uri = uri, embedded = uri == EMBED, guests = {} }, Connection)
+    self.opening = raw.task.event()
     open[uri] = self
     local _ <close> = setmetatable({}, { __close = function()
         if not self.raw then

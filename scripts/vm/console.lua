@@ -37,11 +37,14 @@ function M.follow(path, on_panic)
     return self
 end
 
+---How many bytes have been read.
+---@return integer
 function Console:size()
     return self.start + #self.text
 end
 
--- Reads what is new; true if there was something.
+---Reads what is new; true if there was something.
+---@return boolean
 function Console:read_more()
     if not self.file then
         return false
@@ -71,6 +74,7 @@ function Console:read_more()
     return true
 end
 
+---The body of the task that follows the log.
 function Console:run()
     while self.file do
         local any = false

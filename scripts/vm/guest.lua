@@ -48,13 +48,18 @@ end
 ---@param kind string
 ---@param verb string
 ---@param format string
+---@param ... any
 function Guest:fail(kind, verb, format, ...)
     local err = errors.new(kind, self:what(verb) .. ": " .. string.format(format, ...))
     err.guest = self.name
     error(err, 0)
 end
 
--- Hands through what a raw call returned, or raises its error with the guest's name.
+---Hands through what a raw call returned, or raises its error with the guest's name.
+---@param verb string
+---@param value any
+---@param err? vm.Error
+---@param ... any
 function Guest:raise(verb, value, err, ...)
     if value == nil and err ~= nil then
         err.guest = self.name
@@ -91,7 +96,10 @@ function Guest:limit(seconds)
     return self.emulated and seconds * M.EMULATION_FACTOR or seconds
 end
 
--- Ends every wait on this guest with this error.
+---Ends every wait on this guest with an error.
+---@param kind string
+---@param reason string
+---@param signal? integer that ended QEMU
 function Guest:fail_waits(kind, reason, signal)
     if self.failure then
         return
@@ -113,6 +121,7 @@ end
 local gone = { stopped = true, crashed = true }
 
 ---Takes one of libvirt's events.
+---@param event table from raw.virt
 function Guest:on_event(event)
     raw.log.write("debug", self.name, ("libvirt: %s (%s)"):format(event.event, event.reason or "-"))
     if event.event == "started" then
@@ -223,8 +232,8 @@ function M.create(connection, opts, what)
     what = what or "vm.create"
     local spec = spec_of.check(what, opts)
     if not connection.embedded and not connection.local_daemon then
-        errors.fail("unsupported", "%s: guests cannot be made through %s: their disks and memory are files of this host; "
-            .. "use the default connection, qemu:///system or qemu:///session", what, connection.uri)
+        errors.fail("unsupported", "%s: guests cannot be made through %s: their disks and memory are files of "
+            .. "this host; use the default connection, qemu:///system or qemu:///session", what, connection.uri)
     end
     if connection.guests[spec.name] then
         errors.fail("exists", "%s: there is a guest named %s already", what, spec.name)

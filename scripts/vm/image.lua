@@ -75,7 +75,9 @@ function M.prepare(guest, run, what)
             port = spec.ssh.port,
         }
     end
-    return login, { kernel = spec.kernel, initrd = spec.initrd, append = spec.append, ready = spec.ready, features = {} }
+    local boot = { kernel = spec.kernel, initrd = spec.initrd, append = spec.append, ready = spec.ready }
+    boot.features = {}
+    return login, boot
 end
 
 return M

@@ -8,15 +8,23 @@ local M = { methods = {} }
 local Guest = M.methods
 
 -- QEMU's table: "  TCP[HOST_FORWARD]  12  127.0.0.1 35423  10.0.2.15 22"
+local FORWARD <const> = "(%u+)%[HOST_FORWARD%]%s+%S+%s+(%S+)%s+(%d+)%s+%S+%s+(%d+)"
+
 local function parse(text)
     local ports = {}
-    for protocol, address, host, guest in text:gmatch("(%u+)%[HOST_FORWARD%]%s+%S+%s+(%S+)%s+(%d+)%s+%S+%s+(%d+)") do
-        ports[#ports + 1] = { udp = protocol == "UDP", address = address, host = math.tointeger(host), guest = math.tointeger(guest) }
+    for protocol, address, host, guest in text:gmatch(FORWARD) do
+        ports[#ports + 1] = {
+            udp = protocol == "UDP",
+            address = address,
+            host = math.tointeger(host),
+            guest = math.tointeger(guest),
+        }
     end
     return ports
 end
 
--- The forwards that QEMU has now.
+---The forwards that QEMU has now.
+---@return table[]
 function Guest:forwards()
     if not self.ports then
         self.ports = parse(self:raise("port", self.domain:hmp("info usernet")))
@@ -36,8 +44,8 @@ function Guest:port(guest_port, opts)
             return port.host
         end
     end
-    self:fail("notfound", "port", "no forward leads to port %s of the guest; name it in option 'forward' or call guest:forward(%s)",
-        tostring(guest_port), tostring(guest_port))
+    self:fail("notfound", "port", "no forward leads to port %s of the guest; name it in option 'forward' or call "
+        .. "guest:forward(%s)", tostring(guest_port), tostring(guest_port))
 end
 
 ---Forwards one more port of the running guest. It stays until the guest stops.
@@ -54,7 +62,8 @@ function Guest:forward(forward)
     if answer:find("%S") then
         local taken = answer:find("Could not set up host forwarding", 1, true)
         self:fail(taken and "exists" or "libvirt", "forward", "%s", taken
-            and ("port %d of %s is taken on this host; leave `host` out to get a free one"):format(item.host, item.address)
+            and ("port %d of %s is taken on this host; leave `host` out to get a free one")
+                :format(item.host, item.address)
             or answer:gsub("%s+", " "))
     end
     self.ports = nil

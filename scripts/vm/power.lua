@@ -26,7 +26,7 @@ local function start_error(err)
         local rule = err.message:match("forwarding rule '([^']*)'") or "a forward"
         err.kind = "exists"
         err.message = ("the port of %s is taken on this host; leave `host` out to get a free one"):format(rule)
-    elseif err.message:find("failed to get shared \"write\" lock", 1, true) or err.message:find("Failed to get \"write\" lock", 1, true) then
+    elseif err.message:find("[Ff]ailed to get .*\"write\" lock") then
         err.kind = "exists"
         err.message = "a disk of it is in use by another guest: " .. err.message
     end
@@ -39,7 +39,9 @@ local start_spec = {
 }
 
 ---Starts the guest and waits until it is of use.
----@param opts? { wait?: string, timeout?: number|string } wait: "none", "console" (its sign on the serial console) or "commands" (they can be run: the default where a login is known); timeout: 120 s, three times that when emulated
+---  wait: "none", "console" (its sign on the serial console) or "commands" (they can be run; the
+---  default where a login is known).  timeout: 120 s, three times that when emulated.
+---@param opts? { wait?: string, timeout?: number|string }
 ---@return vm.Guest self
 function Guest:start(opts)
     self:check_open("start")
@@ -79,7 +81,8 @@ end
 
 ---Asks the guest to power off, and pulls the plug when it has not after the timeout. On return it is
 ---off. Harmless when it is off already.
----@param opts? { timeout?: number|string } seconds for the polite way; 30 unless told otherwise, three times that when emulated
+---  timeout: for the polite way, 30 s, three times that when emulated.
+---@param opts? { timeout?: number|string }
 ---@return string how "polite" or "firm"
 function Guest:stop(opts)
     self:check_open("stop")
@@ -115,8 +118,10 @@ function Guest:kill()
     self.last_state = "stopped"
 end
 
--- Asks the guest by its power button, or by a command where the machine has none ("poweroff",
--- "reboot"); false when there is no way to ask.
+---Asks the guest by its power button, or by a command where the machine has none; false when there
+---is no way to ask.
+---@param command "poweroff"|"reboot"
+---@return boolean
 function Guest:ask(command)
     local features = self.boot_files.features or {}
     if command == "poweroff" and features.power_button ~= false and self.spec.arch_info.acpi then

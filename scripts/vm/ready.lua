@@ -34,7 +34,9 @@ local console_spec = {
 
 ---Waits for a text on the serial console, from where the last such wait ended.
 ---@param text string plain text
----@param opts? { timeout?: number|string, pattern?: boolean, since?: string } timeout: 120 s, three times that when emulated; pattern: text is a Lua pattern; since = "boot": from the start of this boot
+---  timeout: 120 s, three times that when emulated.  pattern: text is a Lua pattern.
+---  since = "boot": from the start of this boot.
+---@param opts? { timeout?: number|string, pattern?: boolean, since?: string }
 ---@return string found
 function Guest:wait_console(text, opts)
     opts = options.check(self:what("wait_console"), opts, console_spec)
@@ -129,7 +131,8 @@ end
 
 local function one_line(result)
     local text = (result.stderr ~= "" and result.stderr or result.stdout):gsub("%s+$", "")
-    return ("status %s%s"):format(result.status or "none", text ~= "" and ", " .. text:match("[^\n]*$"):gsub("%c", "?"):sub(1, 200) or "")
+    local last = text:match("[^\n]*$"):gsub("%c", "?"):sub(1, 200)
+    return ("status %s%s"):format(result.status or "none", last ~= "" and ", " .. last or "")
 end
 
 ---Waits until something listens on a TCP port, seen from inside the guest: a forwarded port accepts
@@ -142,8 +145,8 @@ function Guest:wait_port(port, opts)
     end
     -- Linux lists sockets in /proc/net/tcp: local address in hexadecimal, state 0A is LISTEN
     -- (proc(5)). Elsewhere netstat knows.
-    local command = ("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qi ':%04X 0*:0000 0A' || netstat -an 2>/dev/null | grep -E '[.:]%d .*LISTEN' >/dev/null")
-        :format(port, port):gsub("0%*:0000", "[0-9A-F]*:0000")
+    local command = ("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qi ':%04X [0-9A-F]*:0000 0A' || "
+        .. "netstat -an 2>/dev/null | grep -qE '[.:]%d .*LISTEN'"):format(port, port)
     poll(self, ("wait_port %d"):format(port), opts, function(left)
         local result = self:exec(command, { timeout = left })
         return result.ok, "nothing listens there"

@@ -204,7 +204,8 @@ function M.check(what, given)
     spec.arch, spec.arch_info = arch.name, arch
     spec.name = spec.name or name_from(spec.image)
     if #spec.name > 50 or not spec.name:find("^%w[%w._-]*$") then
-        fail(what, "option 'name': up to 50 letters, digits, '.', '_' and '-' expected, got %s", options.show(spec.name))
+        fail(what, "option 'name': up to 50 letters, digits, '.', '_' and '-' expected, got %s",
+            options.show(spec.name))
     end
     if spec.image and spec.image ~= "seed" then
         spec.image = existing_file(what, "image", spec.image)

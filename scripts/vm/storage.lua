@@ -55,10 +55,12 @@ function Storage:root_disk(what, image, size)
             end
             disk.check(image, ("%s: image %s"):format(what, image))
         elseif info.format ~= "raw" then
-            errors.fail("format", "%s: image %s is %s; convert it with `qemu-img convert -O qcow2`", what, image, info.format)
+            errors.fail("format", "%s: image %s is %s; convert it with `qemu-img convert -O qcow2`",
+                what, image, info.format)
         end
         if size and size < info.size then
-            errors.fail("usage", "%s: option 'disk': %d MiB is less than the image's %d MiB", what, size // MIB, info.size // MIB)
+            errors.fail("usage", "%s: option 'disk': %d MiB is less than the image's %d MiB",
+                what, size // MIB, info.size // MIB)
         end
         disk.overlay(path, image, info.format, size)
     else

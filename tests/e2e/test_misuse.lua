@@ -24,7 +24,8 @@ vm.create(seed):close()
 t.baseline()
 
 t.test("an_unknown_option_names_the_nearest_one", function()
-    t.raises(function() vm.create { image = "seed", memroy = "1GiB" } end, "usage", "unknown option 'memroy'; did you mean 'memory'")
+    t.raises(function() vm.create { image = "seed", memroy = "1GiB" } end, "usage",
+        "unknown option 'memroy'; did you mean 'memory'")
     t.raises(function() vm.boot { image = "seed", wait = "comands" } end, "usage", "did you mean 'commands'")
     t.raises(function() vm.create(with { ssh = { usr = "x" } }) end, "usage", "did you mean 'user'")
 end)
@@ -66,7 +67,7 @@ end)
 
 t.test("an_image_that_refers_to_other_files_is_refused", function()
     host.run { "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/etc/hostname", folder .. "/evil.qcow2" }
-    t.raises(function() vm.create { image = folder .. "/evil.qcow2", memory = "256MiB" } end, "unsafe", "refers to another file")
+    t.raises(function() vm.create { image = folder .. "/evil.qcow2" } end, "unsafe", "refers to another file")
 end)
 
 t.test("an_architecture_without_qemu_names_the_program", function()
@@ -86,7 +87,9 @@ end)
 t.test("a_taken_port_is_named_and_the_remedy_too", function()
     local guest <close> = vm.boot(with { wait = "none", forward = { 80 } })
     local taken = guest:port(80)
-    t.raises(function() vm.boot(with { wait = "none", forward = { { guest = 80, host = taken } } }) end, "exists", "taken on this host")
+    t.raises(function()
+        vm.boot(with { wait = "none", forward = { { guest = 80, host = taken } } })
+    end, "exists", "taken on this host")
     t.raises(function() vm.create(with { name = guest.name }) end, "exists", guest.name)
 end)
 
@@ -120,10 +123,10 @@ t.test("a_wrong_key_and_a_wrong_host_key_fail_and_are_not_retried", function()
     local guest <close> = vm.boot(with { wait = "console" })
     local port = guest:port(22)
     t.raises(function()
-        vm.ssh { host = "127.0.0.1", port = port, user = "root", key = folder .. "/id", host_key = guest.login.host_key }:exec "true"
+        vm.ssh { host = "127.0.0.1", port = port, key = folder .. "/id", host_key = guest.login.host_key }:exec "true"
     end, "auth")
     t.raises(function()
-        vm.ssh { host = "127.0.0.1", port = port, user = "root", key = guest.login.key, host_key = other.public }:exec "true"
+        vm.ssh { host = "127.0.0.1", port = port, key = guest.login.key, host_key = other.public }:exec "true"
     end, "hostkey")
     t.equal(guest:output "uname", "Linux")
 end)
@@ -150,7 +153,8 @@ t.test("a_guest_killed_at_any_stage_ends_the_call_and_can_be_closed", function()
         host.run { "kill", "-9", pid_of(guest) }
         local _, err = vm.timeout(20, task.join, task)
         t.check(err, stage .. " did not fail")
-        t.check(err.kind == "crashed" or err.kind == "libvirt" or err.kind == "closed", ("%s: %s: %s"):format(stage, err.kind, err))
+        local expected = { crashed = true, libvirt = true, closed = true }
+        t.check(expected[err.kind], ("%s: %s: %s"):format(stage, err.kind, err))
     end
     t.equal(#fs.glob(folder .. "/zero*"), 0)
 end)
