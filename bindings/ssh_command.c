@@ -95,7 +95,7 @@ static bool try_op(struct l_wait *op)
         return true;
     if ((op->what & WRITE) && (op->given == op->len || op->write_end != 0))
         return true;
-    if ((op->what & GROUP) && vx_command_group(cmd) > 0)
+    if ((op->what & GROUP) && vx_command_find_group(cmd) > 0)
         return true;
     return (op->what & (ENDED | GROUP)) && vx_command_ended(cmd);
 }
@@ -269,7 +269,7 @@ static int l_ended(lua_State *L)
 }
 
 /* command:await_group(seconds): waits for the id of its process group. Returns it, false when it
- * ended without saying, or nil, err. Only a reader can bring it: see read. */
+ * ended without saying, or nil, err. Loses no output. */
 static int l_await_group(lua_State *L)
 {
     return begin(L, GROUP, NULL, 0, 0, 2);
@@ -285,6 +285,15 @@ static int l_group(lua_State *L)
         lua_pushinteger(L, group);
     else
         lua_pushnil(L);
+    return 1;
+}
+
+/* command:pending(): whether it has not ended yet. */
+static int l_pending(lua_State *L)
+{
+    struct l_command *c = to_command(L);
+
+    lua_pushboolean(L, c->cmd != NULL && !vx_command_ended(c->cmd));
     return 1;
 }
 
@@ -351,6 +360,7 @@ static const luaL_Reg methods[] = {
     { "ended", l_ended },
     { "exchange", l_exchange },
     { "group", l_group },
+    { "pending", l_pending },
     { "read", l_read },
     { "result", l_result },
     { "write", l_write },

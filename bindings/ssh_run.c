@@ -137,6 +137,15 @@ static int l_run_group(lua_State *L)
     return 1;
 }
 
+/* run:pending(): whether it has not ended yet. */
+static int l_run_pending(lua_State *L)
+{
+    struct l_run *r = to_run(L);
+
+    lua_pushboolean(L, r->run != NULL && !r->done);
+    return 1;
+}
+
 /* session:run{ command=, stdin=, max_output=, timeout=, pty=, marker=, ... }: starts a command and
  * sees it through. Does not wait. Returns a run, whose close lets go of the command without ending
  * it; or nil, err. */
@@ -175,10 +184,8 @@ int l_ssh_run(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    { "close", run_release },
-    { "group", l_run_group },
-    { "wait", l_run_wait },
-    { NULL, NULL },
+    { "close", run_release }, { "group", l_run_group }, { "pending", l_run_pending },
+    { "wait", l_run_wait },   { NULL, NULL },
 };
 
 void open_ssh_run(lua_State *L)

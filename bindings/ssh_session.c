@@ -2,23 +2,26 @@
 #include "bindings/ssh.h"
 
 #include <lauxlib.h>
-#include <string.h>
 
 #include "bindings/error.h"
 #include "bindings/fields.h"
 #include "bindings/modules.h"
 #include "bindings/task.h"
+#include "runtime/base/list.h"
 
-#define CONNECT_TYPE "vm.raw.ssh.connect"
+#define READY_WAIT_TYPE "vm.raw.ssh.session.wait"
 
 struct l_session {
     struct vx_session *session; /* NULL: closed */
+    struct vx_link waits;       /* struct ready_wait */
+    bool done;                  /* connected, or not */
+    struct vx_err err;
 };
 
-struct connect_op {
+struct ready_wait {
     struct wait wait;
-    struct vx_session *session;
-    struct vx_err err;
+    struct vx_link link;
+    struct l_session *owner; /* NULL once released */
 };
 
 static struct l_session *to_session(lua_State *L, int index)
@@ -39,58 +42,52 @@ int l_push_session_closed(lua_State *L)
     return l_push_fail(L, &err);
 }
 
+static void wake(struct l_session *box)
+{
+    for (struct vx_link *at = box->waits.next; at != &box->waits; at = at->next)
+        wait_done(&VX_OF(at, struct ready_wait, link)->wait);
+}
+
 static int session_release(lua_State *L)
 {
     struct l_session *box = to_session(L, 1);
 
     vx_session_free(box->session);
     box->session = NULL;
+    wake(box);
     return 0;
 }
 
-static int connect_release(lua_State *L)
+static int ready_release(lua_State *L)
 {
-    struct connect_op *op = luaL_checkudata(L, 1, CONNECT_TYPE);
+    struct ready_wait *op = luaL_checkudata(L, 1, READY_WAIT_TYPE);
 
-    vx_session_free(op->session);
-    op->session = NULL;
+    if (op->owner != NULL)
+        vx_list_unlink(&op->link);
+    op->owner = NULL;
     return 0;
 }
 
 static void connected(const struct vx_err *err, void *arg)
 {
-    struct connect_op *op = arg;
+    struct l_session *box = arg;
 
+    box->done = true;
     if (err != NULL)
-        op->err = *err;
-    wait_done(&op->wait);
+        box->err = *err;
+    wake(box);
 }
 
-static int connect_finish(lua_State *L, struct wait *wait)
-{
-    struct connect_op *op = (struct connect_op *)(void *)wait;
-    struct l_session *box = NULL;
-
-    if (op->err.kind != VX_OK)
-        return l_push_fail(L, &op->err);
-    box = lua_newuserdatauv(L, sizeof *box, 0);
-    box->session = op->session;
-    op->session = NULL;
-    luaL_setmetatable(L, SSH_SESSION_TYPE);
-    return 1;
-}
-
-/* ssh.connect{ host=, port=, user=, key=, key_text=, passphrase=, password=, agent=, host_key=,
- * unchecked=, timeout=, keepalive=, keepalive_count= }: waits until logged in.
- * Returns a session, or nil, err. */
-static int l_connect(lua_State *L)
+/* ssh.open{ host=, port=, user=, key=, key_text=, passphrase=, password=, agent=, host_key=,
+ * unchecked=, timeout=, keepalive=, keepalive_count= }: starts to connect. Raises on wrong types.
+ * Returns a session, to be waited for with session:ready(); or nil, err when an option is wrong. */
+static int l_open(lua_State *L)
 {
     struct vx_session_opts opts = { 0 };
-    struct connect_op *op = NULL;
+    struct l_session *box = NULL;
     struct vx_err err;
 
     luaL_checktype(L, 1, LUA_TTABLE);
-    check_may_wait(L, "ssh.connect");
     opts.host = field_string(L, 1, "host", NULL);
     opts.port = (int)field_integer(L, 1, "port", 0);
     opts.user = field_string(L, 1, "user", NULL);
@@ -105,11 +102,44 @@ static int l_connect(lua_State *L)
     opts.keepalive = field_number(L, 1, "keepalive", 0);
     opts.keepalive_count = (int)field_integer(L, 1, "keepalive_count", 0);
 
-    op = l_new_op(L, sizeof *op, CONNECT_TYPE, connect_release);
-    op->session = vx_session_open(task_loop(L), &opts, connected, op, &err);
-    if (op->session == NULL)
+    box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = (struct l_session){ 0 };
+    vx_list_init(&box->waits);
+    luaL_setmetatable(L, SSH_SESSION_TYPE);
+    box->session = vx_session_open(task_loop(L), &opts, connected, box, &err);
+    if (box->session == NULL)
         return l_push_fail(L, &err);
-    return task_park(L, &op->wait, connect_finish);
+    return 1;
+}
+
+static int push_ready(lua_State *L, const struct l_session *box)
+{
+    if (box->session == NULL)
+        return l_push_session_closed(L);
+    if (box->err.kind != VX_OK)
+        return l_push_fail(L, &box->err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int ready_finish(lua_State *L, struct wait *wait)
+{
+    return push_ready(L, ((struct ready_wait *)(void *)wait)->owner);
+}
+
+/* session:ready(): waits until it is logged in. Returns true, or nil, err. */
+static int l_session_ready(lua_State *L)
+{
+    struct l_session *box = to_session(L, 1);
+    struct ready_wait *op = NULL;
+
+    if (box->session == NULL || box->done)
+        return push_ready(L, box);
+    check_may_wait(L, "connecting");
+    op = l_new_op(L, sizeof *op, READY_WAIT_TYPE, ready_release);
+    op->owner = box;
+    vx_list_push(&box->waits, &op->link);
+    return task_park(L, &op->wait, ready_finish);
 }
 
 /* session:error(): nil while it is usable, else why it is not. */
@@ -189,17 +219,14 @@ static int l_version(lua_State *L)
 }
 
 static const luaL_Reg session_methods[] = {
-    { "close", session_release },
-    { "error", l_session_error },
-    { "fail", l_session_fail },
-    { "info", l_session_info },
-    { "run", l_ssh_run },
-    { "start", l_ssh_start },
-    { NULL, NULL },
+    { "close", session_release }, { "error", l_session_error },
+    { "fail", l_session_fail },   { "info", l_session_info },
+    { "ready", l_session_ready }, { "run", l_ssh_run },
+    { "start", l_ssh_start },     { NULL, NULL },
 };
 
 static const luaL_Reg functions[] = {
-    { "connect", l_connect },
+    { "open", l_open },
     { "version", l_version },
     { NULL, NULL },
 };

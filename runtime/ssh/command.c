@@ -368,6 +368,27 @@ void vx_command_result(const struct vx_command *cmd, struct vx_command_result *r
     *result = cmd->result;
 }
 
+long vx_command_find_group(struct vx_command *cmd)
+{
+    char buf[512];
+    long got = 1;
+
+    if (cmd->phase == RUN && !vx_ssh_over(cmd->session) && cmd->marker.text != NULL) {
+        vx_ssh_enter(cmd->session);
+        while (got > 0 && cmd->marker.text != NULL) {
+            got = libssh2_channel_read_ex(
+                cmd->channel, cmd->marker.stream == 2 ? SSH_EXTENDED_DATA_STDERR : 0, buf,
+                sizeof buf);
+            if (got > 0)
+                vx_marker_hold(&cmd->marker, buf, (size_t)got);
+            else if (got < 0)
+                wait_or_fail(cmd, got, "cannot read a command's output");
+        }
+        vx_ssh_leave(cmd->session);
+    }
+    return cmd->marker.group;
+}
+
 long vx_command_group(const struct vx_command *cmd)
 {
     return cmd->marker.group;

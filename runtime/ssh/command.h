@@ -64,5 +64,7 @@ void vx_command_result(const struct vx_command *cmd, struct vx_command_result *r
 /* The id that the marker's line gave, 0 while there was none. It comes from the other side: it
  * is a number above 1, and nothing more is known. */
 long vx_command_group(const struct vx_command *cmd);
+/* The same, and looks for it in what has come; output is not lost by that. */
+long vx_command_find_group(struct vx_command *cmd);
 
 #endif

@@ -70,12 +70,17 @@ static void search(struct vx_marker *marker)
         decide(marker);
 }
 
+void vx_marker_hold(struct vx_marker *marker, const char *buf, size_t len)
+{
+    vx_buf_add(&marker->held, buf, len);
+    search(marker);
+}
+
 size_t vx_marker_pass(struct vx_marker *marker, int stream, char *buf, size_t len)
 {
     if (stream != marker->stream || marker->text == NULL)
         return len;
-    vx_buf_add(&marker->held, buf, len);
-    search(marker);
+    vx_marker_hold(marker, buf, len);
     return vx_marker_take(marker, stream, buf, len);
 }
 

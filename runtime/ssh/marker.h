@@ -22,6 +22,8 @@ void vx_marker_free(struct vx_marker *marker);
 /* Bytes of a stream have come, in buf: returns how many of them may go on; those that may not are
  * held, to be taken later. */
 size_t vx_marker_pass(struct vx_marker *marker, int stream, char *buf, size_t len);
+/* The same, but all of it is held. */
+void vx_marker_hold(struct vx_marker *marker, const char *buf, size_t len);
 /* No more will come: what is held may go on. */
 void vx_marker_end(struct vx_marker *marker);
 /* Moves bytes that were held and may go on; 0 when there are none. */
