@@ -92,14 +92,14 @@ end
 ---@param opts table
 ---@return vm.Guest
 function Connection:create(opts)
-    return require("vm.guest").create(self, opts)
+    return require("vm.create").create(self, opts)
 end
 
 ---Creates and starts a guest here, see vm.boot.
 ---@param opts table
 ---@return vm.Guest
 function Connection:boot(opts)
-    return require("vm.guest").boot(self, opts)
+    return require("vm.create").boot(self, opts)
 end
 
 ---The names of all domains that libvirt knows here, also those of others.

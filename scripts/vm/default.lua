@@ -1,6 +1,6 @@
 -- vm.create and vm.boot: on the embedded driver of this process.
 local connection = require "vm.connection"
-local guest = require "vm.guest"
+local create = require "vm.create"
 
 local M = {}
 
@@ -9,14 +9,14 @@ local M = {}
 ---@param opts vm.CreateOptions
 ---@return vm.Guest
 function M.create(opts)
-    return guest.create(connection.connect(), opts)
+    return create.create(connection.connect(), opts)
 end
 
 ---Creates a guest and starts it; waits until commands can be run where a login is known.
 ---@param opts vm.CreateOptions and `wait`, `timeout` of guest:start
 ---@return vm.Guest
 function M.boot(opts)
-    return guest.boot(connection.connect(), opts)
+    return create.boot(connection.connect(), opts)
 end
 
 return M

@@ -1,0 +1,161 @@
+-- Making a guest: its files, its description for libvirt, and the first start.
+local raw = require "vm.raw"
+local console = require "vm.console"
+local errors = require "vm.errors"
+local Guest = require "vm.guest"
+local options = require "vm.options"
+local scope = require "vm.scope"
+local spec_of = require "vm.spec"
+local storage = require "vm.storage"
+
+local M = {}
+
+local raise = errors.raise
+
+local function build_disks(self, what)
+    local spec, files = self.spec, self.files
+    local image = spec.image ~= "seed" and spec.image or nil
+    local disks = { files:root_disk(what, image, spec.disk) }
+    for i, item in ipairs(spec.disks) do
+        disks[#disks + 1] = files:more_disk(what, item, i + 1)
+    end
+    for _, path in ipairs(spec.media) do
+        disks[#disks + 1] = { path = path, format = "raw", cdrom = true, readonly = true }
+    end
+    return disks
+end
+
+local function random_mac()
+    local a, b, c = raise(raw.fs.random(3)):byte(1, 3)
+    return ("52:54:00:%02x:%02x:%02x"):format(a, b, c) -- 52:54:00 is QEMU's
+end
+
+local function build_nics(self)
+    local nics = {}
+    for i, nic in ipairs(self.spec.nics) do
+        nics[i] = { mac = nic.mac or random_mac(), restrict = nic.restrict, forwards = {} }
+    end
+    if nics[1] then
+        local forwards = nics[1].forwards
+        if self.login then
+            forwards[1] = { host_addr = "127.0.0.1", host_port = 0, guest_port = self.login.port }
+        end
+        for _, forward in ipairs(self.spec.forward) do
+            forwards[#forwards + 1] = { host_addr = forward.address, host_port = forward.host,
+                guest_port = forward.guest, udp = forward.udp }
+        end
+    end
+    return nics
+end
+
+local function description(self, what)
+    local spec, boot = self.spec, self.boot_files
+    return {
+        name = self.name,
+        arch = spec.arch,
+        machine = spec.machine,
+        accel = spec.accel,
+        emulator = self.emulator,
+        cpus = spec.cpus,
+        memory = spec.memory,
+        cpu_model = spec.cpu.model,
+        cpu_features = spec.cpu.features,
+        kernel = boot.kernel,
+        initrd = boot.initrd,
+        append = boot.append,
+        firmware = spec.firmware,
+        ram = self.files:ram(what, spec.memory),
+        console_log = self.console_log.path,
+        tb_cache = spec.emulated and 256 * 1024 * 1024 or nil,
+        disks = build_disks(self, what),
+        nics = build_nics(self),
+        owner = self.connection.local_daemon and ("+%d:+%d"):format(raw.fs.uid(), raw.fs.gid()) or nil,
+        qemu_args = spec.qemu_args,
+    }
+end
+
+local function check_emulator(what, spec)
+    local name = spec.arch_info.emulator
+    local path = require("vm.host").which(name)
+    if not path then
+        errors.fail("unsupported", "%s: no QEMU for %s: %s is not installed; `vmatrix doctor` names the package",
+            what, spec.arch, name)
+    end
+    return path
+end
+
+---Creates a guest that is not started yet. It belongs to the running task.
+---@param connection vm.Connection
+---@param opts vm.CreateOptions
+---@param what? string
+---@return vm.Guest
+function M.create(connection, opts, what)
+    what = what or "vm.create"
+    local spec = spec_of.check(what, opts)
+    if not connection.embedded and not connection.local_daemon then
+        errors.fail("unsupported", "%s: guests cannot be made through %s: their disks and memory are files of "
+            .. "this host; use the default connection, qemu:///system or qemu:///session", what, connection.uri)
+    end
+    if connection.guests[spec.name] then
+        errors.fail("exists", "%s: there is a guest named %s already", what, spec.name)
+    end
+    local label = ("%s: guest %s"):format(what, spec.name)
+    local self = setmetatable({
+        name = spec.name,
+        arch = spec.arch,
+        accel = spec.accel,
+        emulated = spec.emulated,
+        spec = spec,
+        connection = connection,
+        last_state = "stopped",
+        changed = raw.task.event(),
+        emulator = check_emulator(label, spec),
+        closed = false,
+    }, Guest)
+    connection.guests[self.name] = self
+    scope.own(self)
+    local ok, err = pcall(function()
+        local run = require("vm.run").open()
+        self.files = storage.new(run, self.name)
+        self.console_log = console.follow(self.files:path("console.log"), function(line)
+            if spec.panic ~= "ignore" then
+                self:fail_waits("panic", "the guest's kernel panicked: " .. line)
+            end
+        end)
+        self.login, self.boot_files = require("vm.image").prepare(self, run, label)
+        local xml = raise(raw.virt.xml(description(self, label)))
+        self.domain = self:raise("create", connection.raw:define(xml))
+    end)
+    if not ok then
+        self:close()
+        error(err, 0)
+    end
+    return self
+end
+
+---Creates a guest and starts it.
+---@param connection vm.Connection
+---@param opts vm.CreateOptions and those of guest:start
+---@return vm.Guest
+function M.boot(connection, opts)
+    local create, start = {}, {}
+    if type(opts) ~= "table" then
+        errors.fail("usage", "vm.boot: a table of options expected, got %s", options.show(opts))
+    end
+    for name, value in pairs(opts) do
+        if name == "wait" or name == "timeout" then
+            start[name] = value
+        else
+            create[name] = value
+        end
+    end
+    local guest = M.create(connection, create, "vm.boot")
+    local ok, err = pcall(guest.start, guest, start)
+    if not ok then
+        guest:close()
+        error(err, 0)
+    end
+    return guest
+end
+
+return M
