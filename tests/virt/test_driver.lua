@@ -197,7 +197,7 @@ end)
 t.test("the queue of events is bounded and counts what it lost", function()
     local conn <close> = open()
     local dom = define(conn, "flood")
-    for _ = 1, 75 do
+    for _ = 1, 120 do
         raise(dom:start())
         raise(dom:suspend())
         raise(dom:resume())
@@ -209,8 +209,8 @@ t.test("the queue of events is bounded and counts what it lost", function()
         local event = raise(conn:next_event())
         lost, seen = lost + (event.lost or 0), seen + 1
     until event.event == "undefined"
-    t.equal(lost + seen, 302)
-    t.check(seen <= 256, "at most 256 are kept")
+    t.equal(lost + seen, 482)
+    t.check(lost > 0, "more than 256 are not kept")
 end)
 
 t.test("a task cancelled during a call is free at once, and the call's result is dropped", function()
