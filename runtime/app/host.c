@@ -32,6 +32,9 @@ struct host {
 
 static struct host host;
 
+static volatile sig_atomic_t signals_seen;
+static void (*loop_handlers[CAUGHT])(int);
+
 /* --- signals and exit ----------------------------------------------------------------------
  */
 
@@ -50,15 +53,48 @@ static void cancel_main(const char *why, int code)
 static void interrupted(int signum, void *arg)
 {
     (void)arg;
-    if (host.interrupted) {
-        fputs("vmatrix: forced to end; the guardian removes what is left\n", stderr);
-        fflush(NULL);
-        _exit(128 + signum);
-    }
+    if (host.interrupted)
+        return;
     host.interrupted = true;
     fprintf(stderr, "vmatrix: %s: cleaning up (once more forces the end)\n",
             signum == SIGINT ? "interrupted" : "asked to end");
     cancel_main(signum == SIGINT ? "interrupted" : "asked to end by a signal", 128 + signum);
+}
+
+/* The second signal ends the program right here: the loop may be what hangs, for instance in a
+ * function of C that waits for the terminal. */
+static void force_end(int signum)
+{
+    static const char text[] = "vmatrix: forced to end; the guardian removes what is left\n";
+
+    if (signals_seen++ > 0) {
+        ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+
+        (void)ignored;
+        _exit(128 + signum);
+    }
+    for (int i = 0; i < CAUGHT; i++) {
+        if (caught[i] == signum)
+            loop_handlers[i](signum); /* passes it on to the loop */
+    }
+}
+
+/* A signal that was ignored when we started stays so: nohup, or a job in the background. */
+static void catch_signals(void)
+{
+    for (int i = 0; i < CAUGHT; i++) {
+        struct sigaction action = { 0 };
+
+        sigaction(caught[i], NULL, &action);
+        if (action.sa_handler == SIG_IGN)
+            continue;
+        host.signals[i] = vx_signal_new(host.loop, caught[i], interrupted, NULL, NULL);
+        sigaction(caught[i], NULL, &action);
+        loop_handlers[i] = action.sa_handler;
+        action.sa_handler = force_end;
+        if (host.signals[i] != NULL)
+            sigaction(caught[i], &action, NULL);
+    }
 }
 
 /* os.exit([code]) in a script: cancels the main task, so that everything is closed on the way
@@ -225,8 +261,7 @@ int host_main(int argc, char **argv)
         fprintf(stderr, "vmatrix: cannot start: %s\n", lua_tostring(host.L, -1));
         return 1;
     }
-    for (int i = 0; i < CAUGHT; i++)
-        host.signals[i] = vx_signal_new(host.loop, caught[i], interrupted, NULL, NULL);
+    catch_signals();
     push_arguments(host.L, argc, argv);
     host.main = start("main");
     if (host.main != NULL) {

@@ -72,32 +72,53 @@ local function run_chunk(chunk, args, at)
     return 0
 end
 
-local function run_script(args, at)
-    local path = args[at]
-    local chunk, problem
-    if path == "-" then
-        chunk, problem = load(io.read("a"), "=stdin")
-    else
-        local file, why = io.open(path, "rb")
-        if not file then
-            io.stderr:write(("vmatrix: cannot open script %s\n"):format(why))
-            local names = {}
-            for _, command in ipairs(M.commands) do
-                names[#names + 1] = command.name
-            end
-            local near = not path:find("[/.]") and options.nearest(path, names)
-            if near then
-                io.stderr:write(("vmatrix: did you mean `vmatrix %s`?\n"):format(near))
-            end
-            return 2
-        end
-        file:close()
-        package.path = script_folder(path) .. "/?.lua;" .. package.path
-        chunk, problem = loadfile(path, "t")
+-- Why there is no script at this path, with what may have been meant; returns the exit code.
+local function no_script(path, why)
+    io.stderr:write(("vmatrix: cannot open script %s\n"):format(why))
+    local names = {}
+    for _, command in ipairs(M.commands) do
+        names[#names + 1] = command.name
     end
+    local near = not path:find("[/.]") and options.nearest(path, names)
+    if near then
+        io.stderr:write(("vmatrix: did you mean `vmatrix %s`?\n"):format(near))
+    end
+    return 2
+end
+
+-- Compiles a script's text: a byte order mark and a first line that starts with '#' are for others,
+-- and compiled chunks are refused, since Lua does not check them.
+local function compile(text, name)
+    if text:sub(1, 1) == "\27" then
+        errors.fail("script", "%s is compiled Lua; only source text can be run", name:sub(2))
+    end
+    text = text:gsub("^\xef\xbb\xbf", ""):gsub("^#[^\n]*", "")
+    local chunk, problem = load(text, name, "t")
     if not chunk then
         errors.fail("script", "%s", problem)
     end
+    return chunk
+end
+
+local function run_script(args, at)
+    local path = args[at]
+    local text, name
+    if path == "-" then
+        text, name = io.read("a"), "=stdin"
+    else
+        local file, why = io.open(path, "rb")
+        if not file then
+            return no_script(path, why)
+        end
+        text, why = file:read("a")
+        file:close()
+        if not text then -- a folder can be opened, but not read
+            return no_script(path, ("%s: %s"):format(path, why))
+        end
+        package.path = script_folder(path) .. "/?.lua;" .. package.path
+        name = "@" .. path
+    end
+    local chunk = compile(text, name)
     require("vm.script").set(path)
     return run_chunk(chunk, args, at)
 end
@@ -106,10 +127,7 @@ local function run_code(args, at)
     if not args[at] then
         return complain("-e wants a line of Lua")
     end
-    local chunk, problem = load(args[at], "=(command line)")
-    if not chunk then
-        errors.fail("script", "%s", problem)
-    end
+    local chunk = compile(args[at], "=(command line)")
     _G.vm = require "vm"
     return run_chunk(chunk, args, at)
 end
@@ -134,6 +152,9 @@ function M.main(args)
         elseif word == "-e" then
             raw.log.level(({ "error", "warn", "info", "debug" })[level])
             return run_code(args, at + 1)
+        elseif word == "--" then
+            at = at + 1
+            break
         elseif word ~= "-" and word:sub(1, 1) == "-" then
             local near = options.nearest(word, { "--help", "--version", "--verbose", "--quiet" })
             local hint = near and ("; did you mean '%s'?"):format(near) or ""
@@ -162,7 +183,11 @@ function M.report(err)
     if errors.is(err, "cancelled") then
         return 130
     end
-    io.stderr:write("vmatrix: ", tostring(err), "\n")
+    local text = tostring(err)
+    if type(err) == "table" and not getmetatable(err) then
+        text = "the error is a table without a message"
+    end
+    io.stderr:write("vmatrix: ", text, "\n")
     if errors.is(err) and err.traceback then
         local frames = errors.users_frames(err.traceback)
         if frames ~= "" then

@@ -69,11 +69,16 @@ end
 ---@param traceback string
 ---@return string
 function M.users_frames(traceback)
-    local kept = {}
+    local kept, tail_call = {}, nil
     for line in traceback:gmatch("[^\n]+") do
-        local ours = line:find("^%s*vmatrix/") or line:find("^%s*%[C%]")
-        if not ours then
-            kept[#kept + 1] = line
+        if line:find("^%s*%(%.%.%.tail calls%.%.%.%)") then
+            tail_call = #kept > 1 and line or nil -- says something only between two of the user's frames
+        elseif line:find("^%s*vmatrix/") or line:find("^%s*%[C%]") then
+            tail_call = nil
+        else
+            kept[#kept + 1] = tail_call
+            kept[#kept + 1] = (line:gsub("in local 'chunk'$", "in main chunk")) -- cli.lua's name of it
+            tail_call = nil
         end
     end
     if #kept <= 1 then
