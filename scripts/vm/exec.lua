@@ -376,6 +376,9 @@ function Guest:transport(verb)
     if not login then
         self:fail("unsupported", verb, "no login is known for this guest; give option 'ssh' to vm.create")
     end
+    if #self.spec.nics == 0 then
+        self:fail("usage", verb, "the guest has no network card: commands cannot reach it")
+    end
     if not self.conn then
         self.conn = require("vm.ssh").connect {
             name = ("%s@%s"):format(login.user, self.name),
@@ -387,6 +390,9 @@ function Guest:transport(verb)
             password = login.password,
             host_key = login.host_key,
             unchecked = login.host_key == nil,
+            lost = function()
+                self:await_fate()
+            end,
         }
     end
     return self.conn

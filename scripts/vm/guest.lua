@@ -18,7 +18,7 @@ Guest.__name = "vm.Guest"
 Guest.EMULATION_FACTOR = 3
 
 -- The verbs that have a file of their own; exec and copy are the same for any machine.
-for _, part in ipairs { "vm.power", "vm.ready", "vm.ports", "vm.snapshot" } do
+for _, part in ipairs { "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.exec" } do
     for name, method in pairs(require(part).methods) do
         Guest[name] = method
     end
@@ -107,6 +107,17 @@ function Guest:fail_waits(kind, reason, signal)
     end
     self.changed:broadcast()
     self.console_log.grown:broadcast()
+end
+
+-- How long after a connection to it was lost a guest may turn out to be gone itself, in seconds.
+local FATE <const> = 1
+
+---After a connection was lost: waits a moment for news that the guest itself is gone.
+function Guest:await_fate()
+    local deadline = raw.task.now() + FATE
+    while not self.failure and raw.task.now() < deadline do
+        self.changed:wait(deadline - raw.task.now())
+    end
 end
 
 local gone = { stopped = true, crashed = true }

@@ -46,9 +46,10 @@ done
 
 ip link set lo up
 for path in /sys/class/net/eth*; do
+    [ -e "$path" ] || continue # a guest without a card
     card=${path##*/}
     eval "address=\${$card:-none}"
-    [ -e "$path" ] && [ "$address" != none ] || continue
+    [ "$address" != none ] || continue
     ip address add "$address" dev "$card"
     ip link set "$card" up
     [ "$card" = eth0 ] && ip route add default via "$gateway" 2>/dev/null

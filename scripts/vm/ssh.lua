@@ -18,6 +18,7 @@ Conn.__name = "vm.Conn"
 ---@field name? string
 ---@field address? fun(): string, integer asked at every connect, for ports that change
 ---@field unchecked? boolean take any host key
+---@field lost? fun() asked after a loss whether there is a better reason: it may wait, and call conn:fail
 ---@field keepalive_count? integer how many silences make the peer dead, 3
 
 ---Makes a connection; nothing is sent before it is needed.
@@ -57,6 +58,9 @@ end
 ---@param err vm.Error
 ---@return vm.Error
 function Conn:explain(what, err)
+    if err.kind == "connection" and not self.failure and self.opts.lost then
+        self.opts.lost()
+    end
     local failure = self.failure
     if failure and (err.kind == "connection" or err.kind == "closed") then
         local better = copy(failure)

@@ -71,17 +71,11 @@ t.test("an_image_that_refers_to_other_files_is_refused", function()
 end)
 
 t.test("an_architecture_without_qemu_names_the_program", function()
-    local arches = vm.raw.virt.arches()
-    local absent
-    for _, arch in ipairs(arches) do
-        if not host.which(arch.emulator) then
-            absent = arch
-        end
-    end
-    if not absent then
-        t.skip("QEMU for every architecture is installed here")
-    end
-    t.raises(function() vm.create { arch = absent.name, kernel = "/etc/hostname" } end, "unsupported", absent.emulator)
+    local code = "vm.create{ arch = 'riscv64', kernel = '/etc/hostname' }"
+    local result = host.run({ "/usr/bin/env", "PATH=" .. folder, os.getenv "VMATRIX", "-e", code },
+        { check = false, timeout = 60 })
+    t.equal(result.status, 1)
+    t.match(result.stderr, "no QEMU for riscv64: qemu%-system%-riscv64 is not installed; `vmatrix doctor`")
 end)
 
 t.test("a_taken_port_is_named_and_the_remedy_too", function()
@@ -90,7 +84,7 @@ t.test("a_taken_port_is_named_and_the_remedy_too", function()
     t.raises(function()
         vm.boot(with { wait = "none", forward = { { guest = 80, host = taken } } })
     end, "exists", "taken on this host")
-    t.raises(function() vm.create(with { name = guest.name }) end, "exists", guest.name)
+    t.raises(function() vm.create(with { name = guest.name }) end, "exists", "there is a guest named")
 end)
 
 t.test("memory_that_does_not_fit_is_refused_before_qemu_gets_a_sigbus", function()
@@ -138,7 +132,7 @@ t.test("a_guest_killed_at_any_stage_ends_the_call_and_can_be_closed", function()
     local stages = {
         boot = function(guest) guest:wait_ready() end,
         exec = function(guest) guest:wait_ready() guest:exec "sleep 60" end,
-        copy = function(guest) guest:wait_ready() guest:copy_out("/dev/zero", folder .. "/zero") end,
+        copy = function(guest) guest:wait_ready() guest:write("/tmp/zero", ("0"):rep(2 ^ 28)) end,
         snapshot = function(guest) guest:wait_ready() guest:snapshot "x" vm.sleep(30) guest:exec "true" end,
     }
     for stage, fn in pairs(stages) do
