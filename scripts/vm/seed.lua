@@ -38,13 +38,13 @@ local ARCHES = {
     aarch64 = { deb_arch = "arm64", kernel = "linux-image-cloud-arm64", append = "console=ttyAMA0",
         memory_min = 128 * MIB, features = { power_button = false, panic_event = false } },
     armhf = { deb_arch = "armhf", kernel = "linux-image-armmp", append = "console=ttyAMA0",
-        memory_min = 128 * MIB, features = { power_button = false, panic_event = false } },
+        memory_min = 128 * MIB, features = { power_button = true, panic_event = false } },
     ppc64le = { deb_arch = "ppc64el", kernel = "linux-image-powerpc64le", append = "console=hvc0",
         memory_min = 256 * MIB, features = { power_button = false, panic_event = true } },
     riscv64 = { deb_arch = "riscv64", kernel = "linux-image-riscv64", append = "console=ttyS0",
         memory_min = 256 * MIB, features = { power_button = false, panic_event = false } },
     s390x = { deb_arch = "s390x", kernel = "linux-image-s390x", append = "console=ttysclp0",
-        memory_min = 128 * MIB, features = { power_button = false, panic_event = true } },
+        memory_min = 128 * MIB, features = { power_button = true, panic_event = true } },
 }
 
 ---@class vm.SeedImage

@@ -42,7 +42,7 @@ for file in /sys/bus/virtio/devices/*/modalias /sys/bus/pci/devices/*/modalias \
     /sys/bus/acpi/devices/QEMU*/modalias; do
     [ -r "$file" ] && read -r line <"$file" && set -- "$@" "$line"
 done
-[ $# -gt 0 ] && modprobe -qa "$@" 2>/dev/null
+modprobe -qa "$@" button gpio_keys evdev 2>/dev/null
 
 ip link set lo up
 for path in /sys/class/net/eth*; do
@@ -57,7 +57,7 @@ done
 
 # Polite ends: poweroff, halt and reboot send these to the first process.
 finish() {
-    trap '' USR1 USR2 TERM
+    trap '' USR1 USR2 TERM INT
     sync
     umount -a -r 2>/dev/null
     "$1" -f
@@ -65,6 +65,23 @@ finish() {
 trap 'finish halt' USR1
 trap 'finish poweroff' USR2
 trap 'finish reboot' TERM
+# The console of an s390x asks for the end by what elsewhere is Ctrl-Alt-Del.
+if [ -e /sys/bus/ccw ]; then
+    echo 0 >/proc/sys/kernel/ctrl-alt-del
+    trap 'finish poweroff' INT
+fi
+
+# The power button, where the machine has one that this kernel knows. Somebody must be listening before
+# the ready line: a press that nobody hears is lost.
+for name in /sys/class/input/event*/device/name; do
+    [ -r "$name" ] && read -r line <"$name" || continue
+    case $line in
+    "Power Button" | gpio-keys)
+        name=${name%/device/name}
+        (head -c 24 "/dev/input/${name##*/}" >/dev/null && kill -USR2 1) &
+        ;;
+    esac
+done
 
 # Keys only (-s); a large window (-W), since copies are streams. It returns when it listens.
 if [ -s /etc/dropbear/dropbear_ed25519_host_key ]; then
@@ -73,21 +90,6 @@ if [ -s /etc/dropbear/dropbear_ed25519_host_key ]; then
 else
     echo "vmatrix: no host key was put in, so there is no SSH server"
 fi
-
-# The power button, where the machine has one that this kernel knows.
-power_button() {
-    modprobe -qa button gpio_keys evdev 2>/dev/null
-    for name in /sys/class/input/event*/device/name; do
-        [ -r "$name" ] && read -r line <"$name" || continue
-        case $line in
-        "Power Button" | gpio-keys)
-            name=${name%/device/name}
-            (head -c 24 "/dev/input/${name##*/}" >/dev/null && kill -USR2 1) &
-            ;;
-        esac
-    done
-}
-power_button &
 
 # A shell for whoever presses Enter on the console.
 while :; do
