@@ -97,9 +97,9 @@ static void drop_vir(struct vx_call *call)
     call->vir = NULL;
 }
 
-/* libvirt allocates between fork and exec. The C library's allocator allows for that, but the one of
- * AddressSanitizer (before LLVM 17) leaves its locks as they were, and a child forked while another
- * thread held one hangs. Starting one program at a time makes that unlikely enough for tests. */
+/* libvirt allocates between fork and exec. The C library's allocator allows for that, but the one
+ * of AddressSanitizer (before LLVM 17) leaves its locks as they were, and a child forked while
+ * another thread held one hangs. One program at a time makes that rare enough for tests. */
 #if defined(__SANITIZE_ADDRESS__)
 #define FORKS_ONE_BY_ONE 1
 #elif defined(__has_feature)

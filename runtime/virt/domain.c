@@ -44,8 +44,8 @@ const char *vx_domain_uuid(const struct vx_domain *domain)
 }
 
 /* The embedded driver writes it before it executes QEMU and removes it when QEMU is gone:
- * <root>/run/qemu/<name>.pid holds the pid in decimal. driver.pid beside them is libvirt's lock on the
- * root: were we to open and close it, the lock of this whole process would be gone. */
+ * <root>/run/qemu/<name>.pid holds the pid in decimal. driver.pid beside them is libvirt's lock on
+ * the root: were we to open and close it, the lock of this whole process would be gone. */
 long domain_pid(const char *root, const char *name)
 {
     char *path = NULL;

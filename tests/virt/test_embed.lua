@@ -108,6 +108,28 @@ t.test("a guest starts, pauses, goes on and ends, with its pid, files and forwar
     t.check(assert(io.open(desc.console_log)):read "a" ~= nil)
 end)
 
+t.test("what the serial line prints is kept in the log, with nobody reading it", function()
+    -- A boot sector: print the text after the code to COM1, then halt.
+    local code = "\x31\xC0\x8E\xD8\xBE\x15\x7C\xAC\x84\xC0\x74\x06\xBA\xF8\x03\xEE\xEB\xF5\xF4\xEB\xFD"
+    local sector = (code .. "hello from the disk\r\n\0"):sub(1, 510)
+    sector = sector .. ("\0"):rep(510 - #sector) .. "\x55\xAA"
+    local disk = dir .. "/boot.img"
+    assert(io.open(disk, "wb")):write(sector, ("\0"):rep(1 << 20)):close()
+    local dom, desc = make { disks = { { path = disk, format = "raw", readonly = true } } }
+    local text = ""
+    raise(dom:start())
+    local limit = vm.now() + 60
+    while not text:find "hello from the disk" and vm.now() < limit do
+        vm.sleep(0.05)
+        text = assert(io.open(desc.console_log)):read "a"
+    end
+    t.match(text, "hello from the disk")
+    raise(dom:destroy())
+    raise(dom:start())
+    t.match(assert(io.open(desc.console_log)):read "a", "^hello from the disk")
+    remove(dom)
+end)
+
 t.test("start{ paused } holds the guest until resume", function()
     local dom = make()
     raise(dom:start { paused = true })
