@@ -1,0 +1,118 @@
+-- Ctrl-C and its relatives: the first cancels and cleans up, the second forces the end.
+local t = require "harness"
+local cli = require "cli.cli"
+
+local INT <const>, TERM <const>, HUP <const> = 2, 15, 1
+
+local function lines(text)
+    return select(2, text:gsub("\n", "\n"))
+end
+
+t.test("the_first_interrupt_cancels_closes_and_says_so_in_one_line", function()
+    local process <close> = cli.start { "-e", [[
+        local thing <close> = setmetatable({}, { __close = function() vm.sleep(0.1) print "closed" end })
+        print "up"
+        vm.sleep(60)
+    ]] }
+    process:expect(1, "up\n")
+    process:kill(INT)
+    t.equal(process:finish(), 130)
+    t.equal(process.text[1], "up\nclosed\n")
+    t.match(process.text[2], "^vmatrix: interrupted: cleaning up")
+    t.equal(lines(process.text[2]), 1)
+end)
+
+t.test("a_terminate_or_hang_up_does_the_same_with_its_own_status", function()
+    for _, signal in ipairs { TERM, HUP } do
+        local process <close> = cli.start { "-e", [[
+            local thing <close> = setmetatable({}, { __close = function() print "closed" end })
+            print "up"
+            vm.sleep(60)
+        ]] }
+        process:expect(1, "up\n")
+        process:kill(signal)
+        t.equal(process:finish(), 128 + signal)
+        t.equal(process.text[1], "up\nclosed\n")
+        t.equal(lines(process.text[2]), 1)
+    end
+end)
+
+t.test("the_second_interrupt_ends_a_clean_up_that_hangs", function()
+    local process <close> = cli.start { "-e", [[
+        local thing <close> = setmetatable({}, { __close = function() vm.sleep(25) print "closed" end })
+        print "up"
+        vm.sleep(60)
+    ]] }
+    process:expect(1, "up\n")
+    process:kill(INT)
+    process:expect(2, "cleaning up")
+    process:kill(INT)
+    t.equal(process:finish(15), 130)
+    t.equal(process.text[1], "up\n")
+    t.match(process.text[2], "\nvmatrix: forced to end")
+end)
+
+t.test("the_second_interrupt_ends_even_a_function_that_blocks_everything", function()
+    local process <close> = cli.start { "-e", "print 'up' io.stdout:flush() io.read()" }
+    process:expect(1, "up\n")
+    process:kill(INT)
+    -- The loop cannot turn to say anything now; a signal that is sent while one of its number is
+    -- pending would be lost, so give it until the process has taken it.
+    cli.wait_for("the first signal to be taken", function()
+        local status = io.open(("/proc/%d/status"):format(process.raw:pid()))
+        if not status then
+            return true -- no /proc here
+        end
+        local pending = status:read("a"):match "ShdPnd:%s*(%x+)"
+        status:close()
+        return tonumber(pending, 16) == 0
+    end)
+    process:kill(INT)
+    t.equal(process:finish(15), 130)
+    t.match(process.text[2], "forced to end")
+end)
+
+t.test("a_loop_that_never_waits_is_interrupted_and_pcall_cannot_stop_that", function()
+    local process <close> = cli.start { "-e", [[
+        print "up"
+        io.stdout:flush()
+        while true do
+            pcall(function() while true do end end)
+        end
+    ]] }
+    process:expect(1, "up\n")
+    process:kill(INT)
+    t.equal(process:finish(), 130)
+    t.match(process.text[2], "^vmatrix: interrupted")
+end)
+
+t.test("a_hang_up_that_was_ignored_from_the_start_stays_ignored", function()
+    local argv = table.concat(cli.argv { "-e" }, " ")
+    local host = require "vm.host"
+    local result = host.run({ "sh", "-c", "trap '' HUP; " .. argv .. [[ 'os.execute("kill -HUP $PPID") vm.sleep(0.2) print "still here"']] },
+        { check = false, timeout = 60 })
+    t.equal(result.stdout, "still here\n")
+    t.equal(result.status, 0)
+end)
+
+t.test("an_interrupt_cancels_every_task_and_each_closes_what_it_has", function()
+    local process <close> = cli.start { "-e", [[
+        local function work(name)
+            local thing <close> = setmetatable({}, { __close = function() vm.sleep(0.05) print("closed " .. name) end })
+            vm.sleep(60)
+        end
+        vm.spawn(work, "a")
+        vm.spawn(work, "b")
+        vm.sleep(0.01)
+        print "up"
+        vm.sleep(60)
+    ]] }
+    process:expect(1, "up\n")
+    process:kill(INT)
+    t.equal(process:finish(), 130)
+    t.match(process.text[1], "closed a\n")
+    t.match(process.text[1], "closed b\n")
+end)
+
+cli.clean()
+t.finish()
