@@ -81,6 +81,15 @@ function Process:kill(signal)
     self.raw:kill(signal)
 end
 
+---The pid of the guardian of the run with this id, or nil.
+function M.guardian(id)
+    for line in host.run({ "ps", "-eo", "pid=,args=" }).stdout:gmatch "[^\n]+" do
+        if line:find("--guardian " .. id, 1, true) then
+            return tonumber(line:match "%d+")
+        end
+    end
+end
+
 ---Waits until fn returns something true and returns it; fails after that many seconds.
 function M.wait_for(what, fn, seconds)
     local deadline = vm.now() + (seconds or 30)

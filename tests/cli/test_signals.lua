@@ -89,8 +89,8 @@ end)
 t.test("a_hang_up_that_was_ignored_from_the_start_stays_ignored", function()
     local argv = table.concat(cli.argv { "-e" }, " ")
     local host = require "vm.host"
-    local result = host.run({ "sh", "-c", "trap '' HUP; " .. argv .. [[ 'os.execute("kill -HUP $PPID") vm.sleep(0.2) print "still here"']] },
-        { check = false, timeout = 60 })
+    local code = [['os.execute("kill -HUP $PPID") vm.sleep(0.2) print "still here"']]
+    local result = host.run({ "sh", "-c", ("trap '' HUP; %s %s"):format(argv, code) }, { check = false, timeout = 60 })
     t.equal(result.stdout, "still here\n")
     t.equal(result.status, 0)
 end)
