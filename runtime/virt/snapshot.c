@@ -262,7 +262,7 @@ static int revert_in_place(struct vx_call *call, virDomainSnapshotPtr snapshot)
     command = vx_strfmt("loadvm %s", call->name);
     if (virDomainQemuMonitorCommand(call->vir_domain, command, &reply,
                                     VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) < 0)
-        goto out;                                /* no QEMU: the test driver, for one */
+        goto out;                           /* no QEMU: the test driver, for one */
     if (strstr(reply, "Error: ") != NULL) { /* what else it may print are warnings */
         rc = vx_err_set(&call->err, VX_LIBVIRT, 0, "guest %s: cannot go back to %s: %s",
                         call->guest, call->name, reply);
