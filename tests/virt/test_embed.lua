@@ -320,6 +320,9 @@ for _, arch in ipairs(virt.arches()) do
     end)
 end
 
+for _, name in ipairs(raise(conn:domains())) do -- what a failed test has left
+    remove(raise(conn:lookup(name)))
+end
 raise(conn:close())
 t.baseline()
 shell("rm -rf '" .. dir .. "'")
