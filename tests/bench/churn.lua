@@ -1,0 +1,83 @@
+-- Starts and closes guests in a row and looks for what grows: processes, descriptors, files, memory.
+-- Run: vmatrix tests/bench/churn.lua [COUNT]     (100 unless told otherwise)
+local vm = require "vm"
+local fs = vm.raw.fs
+
+local count = tonumber(arg[1] or 100)
+local WARM_UP <const> = 5 -- the first ones load libraries and make caches
+
+local function descriptors()
+    return #(fs.list "/proc/self/fd" or fs.list "/dev/fd" or {})
+end
+
+-- Processes whose parent we are; nil where there is no /proc.
+local function children()
+    local number = 0
+    for _, pid in ipairs(fs.list "/proc" or {}) do
+        local status = pid:find "^%d+$" and fs.read(("/proc/%s/status"):format(pid), 4096)
+        if status and math.tointeger(tonumber(status:match "PPid:%s*(%d+)")) == fs.pid() then
+            number = number + 1
+        end
+    end
+    return number
+end
+
+local function files()
+    local run = require("vm.run").open()
+    local number = 0
+    for _, folder in ipairs { run.root, run.dir, run.ram } do
+        local function walk(path)
+            for _, name in ipairs(fs.list(path) or {}) do
+                number = number + 1
+                local stat = fs.lstat(path .. "/" .. name)
+                if stat and stat.type == "directory" then
+                    walk(path .. "/" .. name)
+                end
+            end
+        end
+        walk(folder)
+    end
+    return number
+end
+
+local function measure()
+    collectgarbage()
+    collectgarbage()
+    vm.sleep(0.5)
+    return { descriptors = descriptors(), children = children(), files = files(), memory = vm.raw.build.resident() }
+end
+
+local function median(list)
+    table.sort(list)
+    return list[(#list + 1) // 2]
+end
+
+local starts, closes, before = {}, {}, nil
+for i = 1, count + WARM_UP do
+    local t0 = vm.now()
+    local guest = vm.boot { image = "seed", name = "churn", memory = "256MiB", wait = "none" }
+    local t1 = vm.now()
+    guest:close()
+    if i > WARM_UP then
+        starts[#starts + 1], closes[#closes + 1] = t1 - t0, vm.now() - t1
+    elseif i == WARM_UP then
+        before = measure()
+    end
+end
+local after = measure()
+
+local worst = math.max(table.unpack(closes))
+print(("%d guests: create and start p50 %.3f s; close p50 %.3f s, worst %.3f s"):format(
+    count, median(starts), median(closes), worst))
+for _, name in ipairs { "children", "descriptors", "files", "memory" } do
+    print(("%-12s %10d before, %10d after"):format(name, before[name], after[name]))
+end
+local grown = after.children > before.children or after.descriptors > before.descriptors or after.files > before.files
+-- Lua's heap and the allocator's arenas breathe: what grows with every guest shows as more.
+local per_guest = (after.memory - before.memory) / count
+print(("memory per guest: %.1f KB"):format(per_guest / 1000))
+if grown or per_guest > 20e3 then
+    print "something grows"
+    os.exit(1)
+end
+print "nothing grows"
