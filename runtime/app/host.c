@@ -8,6 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "bindings/error.h"
 #include "bindings/raw.h"
 #include "bindings/task.h"
@@ -243,12 +247,22 @@ static void shut_down(void)
     vx_loop_free(host.loop);
 }
 
+/* glibc gives each of the pool's threads an arena of its own, which keeps what libvirt freed in it:
+ * measured over guests that come and go, 1.3 MB more with each until all threads have one. */
+static void few_arenas(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 2);
+#endif
+}
+
 int host_main(int argc, char **argv)
 {
     struct vx_err err = { 0 };
     int code = 1;
 
     signal(SIGPIPE, SIG_IGN);
+    few_arenas();
     vx_pool_setup();
     host.loop = vx_loop_new(&err);
     host.L = host.loop != NULL ? luaL_newstate() : NULL;
