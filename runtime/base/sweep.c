@@ -75,14 +75,22 @@ static int kill_all(const char *const *paths, bool settle, unsigned *count, stru
     return rc;
 }
 
-/* Refuses what no run of ours could have registered. */
+/* Refuses what no run of ours could have registered: to kill by such a name would hit others. */
+static int check_paths(const char *const *paths, struct vx_err *err)
+{
+    for (; *paths != NULL; paths++) {
+        const char *second = (*paths)[0] == '/' ? strchr(*paths + 1, '/') : NULL;
+
+        if (second == NULL || second[1] == '\0' || strstr(*paths, "/..") != NULL)
+            return vx_err_set(err, VX_UNSAFE, 0, "refused to remove %s", *paths);
+    }
+    return 0;
+}
+
 static int remove_path(const char *path, unsigned *removed, struct vx_err *err)
 {
     struct stat st;
-    const char *second = path[0] == '/' ? strchr(path + 1, '/') : NULL;
 
-    if (second == NULL || second[1] == '\0' || strstr(path, "/../") != NULL)
-        return vx_err_set(err, VX_UNSAFE, 0, "refused to remove %s", path);
     if (lstat(path, &st) != 0)
         return errno == ENOENT ? 0 : vx_err_errno(err, errno, "cannot remove %s", path);
     if (st.st_uid != geteuid())
@@ -99,6 +107,8 @@ int vx_sweep(const char *const *paths, bool settle, struct vx_sweep *done, struc
     int rc = 0;
 
     *done = (struct vx_sweep){ 0 };
+    if (check_paths(paths, err) != 0)
+        return -1;
     rc = kill_all(paths, settle, &done->killed, err);
     for (; *paths != NULL; paths++) {
         struct vx_err why;
