@@ -7,9 +7,10 @@ local task = require "vm.task"
 
 local M = {}
 
+---A connection to libvirt.
 ---@class vm.Connection
 ---@field uri string
----@field embedded boolean QEMUs are ours, in this run's folder
+---@field embedded boolean whether it is the driver inside this process
 local Connection = {}
 Connection.__index = Connection
 Connection.__name = "vm.Connection"

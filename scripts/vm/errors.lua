@@ -9,6 +9,14 @@ local M = {}
 ---@field code integer the library's own number (errno, virErrorNumber, ...), or 0
 ---@field message string a whole sentence; also what tostring gives
 ---@field guest? string the name of the guest it is about
+---@field console? string the console's last lines: of "panic", "crashed", and waits that took too long
+---@field signal? integer|string that ended QEMU (a number) or a command (a name such as "KILL")
+---@field status? integer|nil of a command: kind "exit"
+---@field stdout? string what a command had written until it failed
+---@field stderr? string
+---@field truncated? integer bytes of output that were dropped
+---@field seen? string what a wait that took too long has seen last
+---@field value? any what was raised, when that was no error object: kind "script", from vm.try
 ---@field traceback? string where it was raised
 
 ---Makes an error object.

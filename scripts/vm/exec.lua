@@ -47,6 +47,7 @@ local spawn_spec = with {}
 ---@field timeout? number|string 600 s, longer when the guest is emulated
 ---@field on_output? fun(stream: "stdout"|"stderr", chunk: string) is given the output as it comes
 ---@field max_output? integer|string bytes kept, 8 MiB; the rest is dropped and counted
+---@field ok? integer|integer[] run and output only: the statuses that are fine, 0 unless told otherwise
 
 ---What a command ended with.
 ---@class vm.Result
@@ -330,7 +331,7 @@ end
 
 ---Runs a command and raises kind "exit" unless its status is 0, or one of those in `ok`.
 ---@param command string|string[]
----@param opts? vm.ExecOptions with ok: a status or a list of statuses that are fine
+---@param opts? vm.ExecOptions
 ---@return vm.Result
 function Guest:run(command, opts)
     return run(self, "run", command, opts)
@@ -365,44 +366,6 @@ function Guest:spawn(command, opts)
         process:write(ahead)
     end
     return process
-end
-
----The connection that commands and copies use.
----@param verb string for messages
----@return vm.Conn
-function Guest:transport(verb)
-    self:check_alive(verb)
-    local login = self.login
-    if not login then
-        self:fail("unsupported", verb, "no login is known for this guest; give option 'ssh' to vm.create")
-    end
-    if #self.spec.nics == 0 then
-        self:fail("usage", verb, "the guest has no network card: commands cannot reach it")
-    end
-    if not self.conn then
-        self.conn = require("vm.ssh").connect {
-            name = ("%s@%s"):format(login.user, self.name),
-            address = function()
-                return "127.0.0.1", self:port(login.port)
-            end,
-            user = login.user,
-            key = login.key,
-            password = login.password,
-            host_key = login.host_key,
-            unchecked = login.host_key == nil,
-            lost = function()
-                self:await_fate()
-            end,
-        }
-    end
-    return self.conn
-end
-
----Gives up the connection: the guest is about to go, or is another one now.
-function Guest:lose_connection()
-    if self.conn then
-        self.conn:lose()
-    end
 end
 
 return M

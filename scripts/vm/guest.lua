@@ -5,6 +5,7 @@ local errors = require "vm.errors"
 local scope = require "vm.scope"
 local task = require "vm.task"
 
+---A virtual machine: what vm.create and vm.boot return.
 ---@class vm.Guest
 ---@field name string
 ---@field arch string
@@ -31,6 +32,7 @@ end
 ---What messages begin with.
 ---@param verb string
 ---@return string
+---@private
 function Guest:what(verb)
     return ("guest %s: %s"):format(self.name, verb)
 end
@@ -40,6 +42,7 @@ end
 ---@param verb string
 ---@param format string
 ---@param ... any
+---@private
 function Guest:fail(kind, verb, format, ...)
     local err = errors.new(kind, self:what(verb) .. ": " .. string.format(format, ...))
     err.guest = self.name
@@ -51,6 +54,7 @@ end
 ---@param value any
 ---@param err? vm.Error
 ---@param ... any
+---@private
 function Guest:raise(verb, value, err, ...)
     if value == nil and err ~= nil then
         err.guest = self.name
@@ -61,6 +65,7 @@ end
 
 ---Raises when the guest was closed.
 ---@param verb string
+---@private
 function Guest:check_open(verb)
     if self.closed then
         self:fail("closed", verb, "the guest is closed")
@@ -69,6 +74,7 @@ end
 
 ---Raises what ended the guest, if it crashed or panicked.
 ---@param verb string
+---@private
 function Guest:check_alive(verb)
     self:check_open(verb)
     if self.failure then
@@ -83,6 +89,7 @@ end
 ---Seconds that a default limit becomes for this guest; the log says when it is longer.
 ---@param seconds number
 ---@return number
+---@private
 function Guest:limit(seconds)
     return self.emulated and seconds * Guest.EMULATION_FACTOR or seconds
 end
@@ -91,6 +98,7 @@ end
 ---@param kind string
 ---@param reason string
 ---@param signal? integer that ended QEMU
+---@private
 function Guest:fail_waits(kind, reason, signal)
     if self.failure then
         return
@@ -113,6 +121,7 @@ end
 local FATE <const> = 1
 
 ---After a connection was lost: waits a moment for news that the guest itself is gone.
+---@private
 function Guest:await_fate()
     local deadline = raw.task.now() + FATE
     while not self.failure and raw.task.now() < deadline do
@@ -124,6 +133,7 @@ local gone = { stopped = true, crashed = true }
 
 ---Takes one of libvirt's events.
 ---@param event table from raw.virt
+---@private
 function Guest:on_event(event)
     raw.log.write("debug", self.name, ("libvirt: %s (%s)"):format(event.event, event.reason or "-"))
     if event.event == "started" then
@@ -153,6 +163,46 @@ function Guest:on_event(event)
     self.changed:broadcast()
 end
 
+---The connection that commands and copies use.
+---@param verb string for messages
+---@return vm.Conn
+---@private
+function Guest:transport(verb)
+    self:check_alive(verb)
+    local login = self.login
+    if not login then
+        self:fail("unsupported", verb, "no login is known for this guest; give option 'ssh' to vm.create")
+    end
+    if #self.spec.nics == 0 then
+        self:fail("usage", verb, "the guest has no network card: commands cannot reach it")
+    end
+    if not self.conn then
+        self.conn = require("vm.ssh").connect {
+            name = ("%s@%s"):format(login.user, self.name),
+            address = function()
+                return "127.0.0.1", self:port(login.port)
+            end,
+            user = login.user,
+            key = login.key,
+            password = login.password,
+            host_key = login.host_key,
+            unchecked = login.host_key == nil,
+            lost = function()
+                self:await_fate()
+            end,
+        }
+    end
+    return self.conn
+end
+
+---Gives up the connection: the guest is about to go, or is another one now.
+---@private
+function Guest:lose_connection()
+    if self.conn then
+        self.conn:lose()
+    end
+end
+
 ---What libvirt says of it now: "running", "paused", "stopped", "shutdown" (on its way), "crashed".
 ---@return string
 function Guest:state()
@@ -161,6 +211,7 @@ function Guest:state()
     return state == "shutoff" and "stopped" or state
 end
 
+---What guest:info returns.
 ---@class vm.GuestInfo
 ---@field name string
 ---@field state string

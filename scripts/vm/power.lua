@@ -38,10 +38,13 @@ local start_spec = {
     timeout = "time",
 }
 
+---What to wait for, when a guest starts.
+---@class vm.StartOptions
+---@field wait? "none"|"console"|"commands" until then: its sign on the console, or commands can be run (where a login is known)
+---@field timeout? number|string 120 s, three times that when emulated
+
 ---Starts the guest and waits until it is of use.
----  wait: "none", "console" (its sign on the serial console) or "commands" (they can be run; the
----  default where a login is known).  timeout: 120 s, three times that when emulated.
----@param opts? { wait?: string, timeout?: number|string }
+---@param opts? vm.StartOptions
 ---@return vm.Guest self
 function Guest:start(opts)
     self:check_open("start")
@@ -81,8 +84,7 @@ end
 
 ---Asks the guest to power off, and pulls the plug when it has not after the timeout. On return it is
 ---off. Harmless when it is off already.
----  timeout: for the polite way, 30 s, three times that when emulated.
----@param opts? { timeout?: number|string }
+---@param opts? { timeout?: number|string } for the polite way: 30 s, three times that when emulated
 ---@return string how "polite" or "firm"
 function Guest:stop(opts)
     self:check_open("stop")
@@ -122,6 +124,7 @@ end
 ---is no way to ask.
 ---@param command "poweroff"|"reboot"
 ---@return boolean
+---@private
 function Guest:ask(command)
     local features = self.boot_files.features or {}
     if command == "poweroff" and features.power_button ~= false and self.spec.arch_info.acpi then
@@ -138,7 +141,7 @@ function Guest:ask(command)
 end
 
 ---Restarts the guest: politely where it can be asked, by its reset button otherwise.
----@param opts? { wait?: string, timeout?: number|string } as guest:start
+---@param opts? vm.StartOptions
 ---@return vm.Guest self
 function Guest:reboot(opts)
     self:check_alive("reboot")

@@ -7,6 +7,7 @@ local shell = require "vm.shell"
 
 local M = {}
 
+---A command that was started and goes on: guest:spawn.
 ---@class vm.Process
 ---@field command string|string[]
 local Process = {}
@@ -16,7 +17,14 @@ Process.__name = "vm.Process"
 local now = raw.task.now
 local stream_names = { "stdout", "stderr" }
 
----Made by guest:spawn.
+---Makes the object of a command that has been started; the running task owns it.
+---@param what string for messages
+---@param conn vm.Conn
+---@param handle userdata of vm.raw.ssh
+---@param command string|string[]
+---@param opts vm.ExecOptions
+---@param kept table keeps the output, up to a limit
+---@return vm.Process
 function M.new(what, conn, handle, command, opts, kept)
     local self = setmetatable({
         what = what,
@@ -37,6 +45,12 @@ function Process:__tostring()
         or self.result and "ended" or "running")
 end
 
+---Hands through what a raw call returned, or raises its error with the command's name.
+---@param value any
+---@param err? vm.Error
+---@param ... any
+---@return any ...
+---@private
 function Process:raise(value, err, ...)
     if value == nil and err ~= nil then
         if err.kind == "timeout" then

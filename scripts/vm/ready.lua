@@ -13,6 +13,7 @@ local LOGIN <const> = "login: "
 
 ---What the console says when the guest is ready.
 ---@return string
+---@private
 function Guest:sign()
     return self.boot_files.ready or LOGIN
 end
@@ -32,11 +33,15 @@ local console_spec = {
     since = { "string", one_of = { "boot" } },
 }
 
+---How to look at the console.
+---@class vm.ConsoleOptions
+---@field timeout? number|string 120 s, three times that when emulated
+---@field pattern? boolean the text is a Lua pattern
+---@field since? "boot" look from the start of this boot on again
+
 ---Waits for a text on the serial console, from where the last such wait ended.
----@param text string plain text
----  timeout: 120 s, three times that when emulated.  pattern: text is a Lua pattern.
----  since = "boot": from the start of this boot.
----@param opts? { timeout?: number|string, pattern?: boolean, since?: string }
+---@param text string plain text, or a Lua pattern with `pattern`
+---@param opts? vm.ConsoleOptions
 ---@return string found
 function Guest:wait_console(text, opts)
     opts = options.check(self:what("wait_console"), opts, console_spec)

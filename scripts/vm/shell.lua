@@ -109,6 +109,7 @@ local function as_user(user, line)
         ("exec sudo -n -u %s -- sh -c %s"):format(name, quoted)
 end
 
+---Raises unless the text may be the name of a user.
 ---@param what string
 ---@param user string
 function M.check_user(what, user)

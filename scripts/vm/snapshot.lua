@@ -7,6 +7,7 @@ local M = { methods = {} }
 ---@class vm.Guest
 local Guest = M.methods
 
+---A kept state of a guest.
 ---@class vm.Snapshot
 ---@field guest vm.Guest
 ---@field name string
@@ -47,9 +48,11 @@ function Guest:snapshot(name, opts)
     return setmetatable({ guest = self, name = name }, Snapshot)
 end
 
+---What guest:snapshots says of each.
 ---@class vm.SnapshotInfo
 ---@field name string
 ---@field parent string|nil
+---@field description string|nil
 ---@field state string of the guest when it was made
 ---@field created integer unix time
 ---@field current boolean

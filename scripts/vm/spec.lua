@@ -9,13 +9,14 @@ local M = {}
 local MIB <const> = 1024 * 1024
 local GIB <const> = 1024 * MIB
 
+---What a guest is to be.
 ---@class vm.CreateOptions
 ---@field name? string letters, digits, '.', '_' and '-'; made from the image when absent
 ---@field image? string "seed", or the path of a disk image (qcow2 or raw); it is only read
 ---@field arch? string the host's unless told otherwise
----@field kernel? string path: boots this kernel directly
+---@field kernel? string path: boots this kernel directly; the seed's unless told otherwise
 ---@field initrd? string path
----@field append? string kernel command line; added to the image's own
+---@field append? string kernel command line; added to the seed's own
 ---@field cpus? integer 2 unless told otherwise
 ---@field memory? string|integer such as "512MiB"; "2GiB" unless told otherwise, 512 MiB for the seed
 ---@field disk? string|integer size of the first disk; the image's own, or 20 GiB sparse
@@ -30,7 +31,8 @@ local GIB <const> = 1024 * MIB
 ---@field panic? string "fail" (default) or "ignore": whether a kernel panic ends every wait
 ---@field ready? string what the console says when commands can be run
 ---@field ssh? table how commands reach it: { user=, key=, host_key=, password=, port= }
----@field user? string who commands run as; root unless told otherwise
+---@field user? string who logs in, and so runs the commands; root unless told otherwise
+---@field qemu_args? string[] put at the end of QEMU's command line
 
 local create_spec = {
     name = "string",

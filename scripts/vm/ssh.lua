@@ -46,6 +46,10 @@ end
 ---Hands through what a raw call returned, or raises its error; when the connection was failed from
 ---outside, that error is raised instead.
 ---@param what string for messages
+---@param value any
+---@param err? vm.Error
+---@param ... any
+---@return any ...
 function Conn:raise(what, value, err, ...)
     if value == nil and err ~= nil then
         error(self:explain(what, err), 0)
@@ -206,7 +210,7 @@ end
 ---A machine reached by SSH: the same verbs as a guest has for commands and copies.
 ---@class vm.Ssh
 ---@field name string
----@field conn vm.Conn
+---@field private conn vm.Conn
 local Ssh = {}
 Ssh.__name = "vm.Ssh"
 M.Ssh = Ssh
@@ -234,19 +238,24 @@ end
 ---What messages begin with.
 ---@param verb string
 ---@return string
+---@private
 function Ssh:what(verb)
     return ("%s: %s"):format(self.name, verb)
 end
 
+---Raises an error about this machine.
 ---@param kind string
 ---@param verb string
 ---@param format string
+---@param ... any
+---@private
 function Ssh:fail(kind, verb, format, ...)
     errors.fail(kind, "%s: %s", self:what(verb), string.format(format, ...))
 end
 
 ---The connection that commands and copies use.
 ---@return vm.Conn
+---@private
 function Ssh:transport()
     return self.conn
 end
@@ -254,6 +263,7 @@ end
 ---Seconds that a default limit becomes for this machine.
 ---@param seconds number
 ---@return number
+---@private
 function Ssh.limit(_, seconds)
     return seconds
 end
@@ -281,6 +291,7 @@ local spec = {
     shell = "string",
 }
 
+---How to reach a machine.
 ---@class vm.SshOptions
 ---@field host string a name or an address
 ---@field port? integer 22

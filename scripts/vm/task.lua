@@ -6,7 +6,12 @@ local options = require "vm.options"
 
 local M = {}
 
+---A task: what vm.spawn returns.
 ---@class vm.Task
+---@field cancel fun(self: vm.Task) Asks it to end, and does not wait for that.
+---@field status fun(self: vm.Task): string Says "running" (also while it waits), "done", "failed" or "cancelled".
+---@field name fun(self: vm.Task): string Its name in messages: a number and where its function stands.
+---@field ended fun(self: vm.Task) Waits for its end, and leaves its error to its owner.
 local Task = raw.methods
 
 local raw_join = raw.methods.join
