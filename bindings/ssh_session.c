@@ -205,6 +205,7 @@ void check_ssh_command(lua_State *L, int table, struct vx_command_opts *opts)
     opts->line = field_lstring(L, table, "command", &opts->line_len);
     luaL_argcheck(L, opts->line != NULL, table, "command is missing");
     opts->pty = field_bool(L, table, "pty", false);
+    opts->stdin_unused = field_bool(L, table, "stdin_unused", false);
     opts->cols = (int)field_integer(L, table, "cols", 0);
     opts->rows = (int)field_integer(L, table, "rows", 0);
     opts->term = field_string(L, table, "term", NULL);

@@ -61,7 +61,10 @@ static bool wait_or_fail(struct vx_command *cmd, long rc, const char *what)
 static bool let_go(struct vx_command *cmd)
 {
     if (cmd->channel != NULL) {
-        if (libssh2_channel_free(cmd->channel) == LIBSSH2_ERROR_EAGAIN)
+        int rc = cmd->phase == ENDED ? vx_ssh_channel_free(cmd->session, cmd->channel)
+                                     : libssh2_channel_free(cmd->channel);
+
+        if (rc == LIBSSH2_ERROR_EAGAIN)
             return false;
         cmd->channel = NULL;
     }
@@ -237,7 +240,7 @@ struct vx_command *vx_command_start(struct vx_session *session,
     cmd->opts = *opts;
     cmd->opts.line = vx_strndup(opts->line, opts->line_len);
     cmd->opts.term = opts->term != NULL ? vx_strdup(opts->term) : NULL;
-    cmd->eof_wanted = !opts->stdin_open;
+    cmd->eof_wanted = !opts->stdin_open && !opts->stdin_unused;
     vx_marker_init(&cmd->marker, opts->marker, opts->pty ? 1 : 2);
     vx_list_init(&cmd->witness.link);
     /* The first request goes out now; its answer is for the pump. */

@@ -14,7 +14,8 @@ typedef void (*vx_command_cb)(void *arg);
 struct vx_command_opts {
     const char *line; /* what the server's shell gets; copied */
     size_t line_len;
-    bool stdin_open; /* false: its standard input is at the end from the start */
+    bool stdin_open;   /* false: its standard input is at the end from the start */
+    bool stdin_unused; /* it reads from elsewhere: the end of its input need not be sent */
     bool pty;
     int cols, rows;   /* of the pty; 0 is 80 and 24 */
     const char *term; /* of the pty; NULL is "xterm" */

@@ -76,6 +76,10 @@ bool vx_ssh_failed(struct vx_session *session, int rc, struct vx_err *err, const
  */
 bool vx_ssh_over(const struct vx_session *session);
 
+/* Frees a channel that the server has closed already. Nobody waits for this to arrive, so that it may
+ * go out with whatever is sent next. Returns libssh2's code. */
+int vx_ssh_channel_free(struct vx_session *session, LIBSSH2_CHANNEL *channel);
+
 /* Keeps the struct (not the connection) alive; op_start holds one reference by itself. */
 struct vx_session *vx_ssh_ref(struct vx_session *session);
 void vx_ssh_unref(struct vx_session *session);

@@ -95,6 +95,7 @@ static ssize_t socket_send(libssh2_socket_t fd, const void *buf, size_t len, int
     if (session->cut)
         return -EPIPE;
     vx_buf_add(&session->out, buf, len);
+    session->urgent |= !session->lazy;
     return (ssize_t)len;
 }
 
@@ -116,8 +117,12 @@ static void flush(struct vx_session *session)
             }
         }
     }
-    if (session->out_sent == session->out.len)
+    if (session->out_sent == session->out.len) {
         session->out.len = session->out_sent = 0;
+        session->urgent = false;
+        vx_timer_free(session->linger);
+        session->linger = NULL;
+    }
     if (session->out_sent > OUT_HIGH) {
         vx_buf_drop(&session->out, session->out_sent);
         session->out_sent = 0;
@@ -160,7 +165,7 @@ static void rearm(struct vx_session *session)
         return;
     if (session->in.len < IN_SNIFFED && !session->cut)
         events |= VX_READABLE;
-    if (session->out.len > session->out_sent && !session->cut)
+    if (session->out.len > session->out_sent && session->urgent && !session->cut)
         events |= VX_WRITABLE;
     vx_watch_want(session->watch, events);
 }
@@ -197,6 +202,17 @@ static void one_pass(struct vx_session *session)
     }
 }
 
+static void on_linger(void *arg)
+{
+    struct vx_session *session = arg;
+
+    vx_timer_free(session->linger);
+    session->linger = NULL;
+    session->urgent = true;
+    vx_ssh_enter(session);
+    vx_ssh_leave(session);
+}
+
 static void turn(struct vx_session *session)
 {
     if (session->pumping || session->ended)
@@ -209,7 +225,10 @@ static void turn(struct vx_session *session)
     } while (!session->doomed && (session->again || (session->asked && !session->drained)));
     if (!session->doomed && !session->asked)
         sniff(session);
-    flush(session);
+    if (session->urgent)
+        flush(session);
+    else if (session->out.len > 0 && session->linger == NULL && !session->doomed)
+        session->linger = vx_timer_new(session->loop, 0.001, on_linger, session);
     if (session->cut && !session->doomed &&
         (session->in.len == 0 || vx_list_empty(&session->ops)))
         cut_off(session);
@@ -249,6 +268,16 @@ void vx_ssh_soon(struct vx_session *session)
         session->again = true;
     else if (session->soon == NULL && !session->ended)
         session->soon = vx_timer_new(session->loop, 0, on_soon, session);
+}
+
+int vx_ssh_channel_free(struct vx_session *session, LIBSSH2_CHANNEL *channel)
+{
+    int rc = 0;
+
+    session->lazy = true;
+    rc = libssh2_channel_free(channel);
+    session->lazy = false;
+    return rc;
 }
 
 void vx_ssh_enter(struct vx_session *session)
@@ -454,9 +483,10 @@ void vx_pump_end(struct vx_session *session)
         vx_witness_end(session);
     }
     vx_timer_free(session->soon);
+    vx_timer_free(session->linger);
     vx_timer_free(session->tick);
     vx_timer_free(session->limit);
-    session->soon = session->tick = session->limit = NULL;
+    session->soon = session->linger = session->tick = session->limit = NULL;
     vx_watch_free(session->watch);
     session->watch = NULL;
     if (session->fd >= 0)

@@ -94,6 +94,7 @@ struct vx_run *vx_run_start(struct vx_loop *loop, struct vx_session *session,
     mine.ready = on_ready;
     mine.arg = run;
     mine.stdin_open = opts->input != NULL;
+    mine.stdin_unused = command->stdin_unused && opts->input == NULL;
     run->command = vx_command_start(session, &mine, err);
     if (run->command == NULL) {
         free(run);

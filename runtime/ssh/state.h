@@ -33,9 +33,12 @@ struct vx_session {
     int depth; /* of vx_ssh_enter */
     bool pumping, again;
     struct vx_timer *soon;
+    struct vx_timer *linger; /* until what is not urgent goes out by itself */
 
     struct vx_buf out; /* what the socket did not take yet, from out_sent on */
     size_t out_sent;
+    bool lazy;   /* what is written now may wait for the next turn, to go with what follows */
+    bool urgent; /* something in out may not */
     struct vx_buf in; /* what came while nobody asked, from in_used on */
     size_t in_used;
     size_t budget; /* bytes still to be read from the socket in this turn */

@@ -260,6 +260,8 @@ local function exec(self, verb, command, opts, spec)
     local conn = self:transport(verb)
     local begun = now()
     opts.shell = conn.opts.shell
+    -- Cheaper for both sides than an end of input that has to be sent.
+    opts.stdin_unused = opts.stdin == nil and not opts.pty
     local limit = opts.timeout or self:limit(DEFAULT_LIMIT)
     local line, ahead = shell.line(what, command, opts, conn.marker)
     local request = {
@@ -267,6 +269,7 @@ local function exec(self, verb, command, opts, spec)
         marker = conn.marker,
         pty = opts.pty,
         max_output = opts.max_output,
+        stdin_unused = opts.stdin_unused and not ahead,
     }
     local session = conn:session(what)
     local result, group

@@ -5,14 +5,14 @@ local options = require "vm.options"
 
 local M = {}
 
--- A packet that libssh2 can send holds no more; longer commands go ahead of the input.
-local LINE_MAX <const> = 30000
+-- Dropbear takes no longer line (MAX_CMD_LEN is 9000); longer commands go ahead of the input.
+local LINE_MAX <const> = 8500
 -- Linux takes no single argument beyond 128 KiB, and su and sudo get the command as one.
 local ARGUMENT_MAX <const> = 120000
 -- Nobody means more than this.
 local COMMAND_MAX <const> = 1024 * 1024
 -- Above this the command stands in the line once, at the price of a fork.
-local TWICE_MAX <const> = 12000
+local TWICE_MAX <const> = 3500
 
 ---A text as one word of a POSIX shell.
 ---@param text string any bytes but NUL
@@ -123,7 +123,7 @@ end
 ---A folder that is not there ends it with status 125 before it reports.
 ---@param what string for messages
 ---@param command string|string[]
----@param opts { env?: table, cwd?: string, user?: string, pty?: boolean, shell?: string }
+---@param opts { env?: table, cwd?: string, user?: string, pty?: boolean, shell?: string, stdin_unused?: boolean } stdin_unused: it reads nothing
 ---@param marker string
 ---@return string line
 ---@return string|nil ahead what must go ahead of the input, for a command too long for a line
@@ -135,6 +135,9 @@ function M.line(what, command, opts, marker)
     end
     parts[#parts + 1] = exports(what, opts.env)
     parts[#parts + 1] = ("echo %s$$%s;"):format(marker, opts.pty and "" or " >&2")
+    if opts.stdin_unused then
+        parts[#parts + 1] = "exec </dev/null;"
+    end
     parts[#parts + 1] = M.payload(what, command)
     local line = led(table.concat(parts))
     if opts.user then
