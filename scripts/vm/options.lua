@@ -79,12 +79,13 @@ local size_units = {
 ---@param value string|number
 ---@return integer
 function M.size(what, value)
-    if math.type(value) == "integer" then
-        if value < 2 ^ 20 then
+    local whole = type(value) == "number" and math.tointeger(value) -- 4 * 2^30 is a float
+    if whole then
+        if whole < 2 ^ 20 then
             errors.fail("usage", "%s: %d is a number of bytes and very small; write '%dMiB' or '%dGiB'",
-                what, value, value, value)
+                what, whole, whole, whole)
         end
-        return value
+        return whole
     elseif type(value) == "string" then
         local number, unit = value:match("^%s*(%d+%.?%d*)%s*(%a+)%s*$")
         local factor = unit and size_units[unit:upper()]
@@ -152,7 +153,9 @@ local function check_limits(label, value, rule)
         end
         M.unknown(label, "value", value, rule.one_of)
     end
-    if type(value) == "number" and rule.min and value < rule.min then
+    if value ~= value then
+        errors.fail("usage", "%s: a number expected, got nan", label)
+    elseif type(value) == "number" and rule.min and value < rule.min then
         errors.fail("usage", "%s: at least %s expected, got %s", label, rule.min, value)
     elseif type(value) == "number" and rule.max and value > rule.max then
         errors.fail("usage", "%s: at most %s expected, got %s", label, rule.max, value)
