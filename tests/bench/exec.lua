@@ -48,7 +48,8 @@ local function floor()
 end
 
 local control = server.dir .. "/control"
-local ssh = ("ssh -p %d -i %s -o ControlPath=%s -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR %s@127.0.0.1")
+local ssh = ("ssh -p %d -i %s -o ControlPath=%s " ..
+    "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR %s@127.0.0.1")
     :format(server.port, server.key, control, server.user)
 
 local function mastered()

@@ -54,7 +54,8 @@ for _, machine in ipairs(machines) do
     machine:close()
 end
 
-local ssh = ("ssh -p %d -i %s -o ControlPath=%s/c%%s -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR %s@127.0.0.1")
+local ssh = ("ssh -p %d -i %s -o ControlPath=%s/c%%s " ..
+    "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR %s@127.0.0.1")
     :format(server.port, server.key, server.dir, server.user)
 local masters <const> = math.min(COUNT, 64)
 for i = 1, masters do
