@@ -216,19 +216,38 @@ static int report(lua_State *L)
     return 1;
 }
 
+/* Pops the task that has ended from the stack; the exit code that its end stands for. */
+static int end_of_task(void)
+{
+    int code = 1;
+
+    lua_pushcfunction(host.L, report);
+    lua_insert(host.L, -2);
+    if (lua_pcall(host.L, 1, 1, 0) != LUA_OK)
+        fprintf(stderr, "vmatrix: %s\n", lua_tostring(host.L, -1));
+    else
+        code = (int)lua_tointeger(host.L, -1);
+    lua_pop(host.L, 1);
+    return code;
+}
+
 /* --- shutdown: the one place that knows the order ------------------------------------------
  */
 
-static void shut_down(void)
+/* Returns 0, or 1 when something could not be cleaned up. */
+static int shut_down(void)
 {
     struct task *task = NULL;
+    int code = 1;
 
     /* 1. What the library holds beyond tasks: kept connections, the reaper's queue, the run's
      * folder. */
     lua_pushnil(host.L);
     task = start("shutdown");
-    if (task != NULL)
+    if (task != NULL) {
         run_until_done(task);
+        code = end_of_task();
+    }
     /* 2. The library's own tasks. */
     task_cancel_roots(host.L);
     while (task_live(host.sched) > 0) {
@@ -245,6 +264,7 @@ static void shut_down(void)
     vx_loop_turn(host.loop, false);
     sched_free(host.sched);
     vx_loop_free(host.loop);
+    return code;
 }
 
 /* glibc gives each of the pool's threads an arena of its own, which keeps what libvirt freed in it:
@@ -260,6 +280,7 @@ int host_main(int argc, char **argv)
 {
     struct vx_err err = { 0 };
     int code = 1;
+    int shut_code = 0;
 
     signal(SIGPIPE, SIG_IGN);
     few_arenas();
@@ -280,18 +301,13 @@ int host_main(int argc, char **argv)
     host.main = start("main");
     if (host.main != NULL) {
         run_until_done(host.main);
-        lua_pushcfunction(host.L, report);
-        lua_insert(host.L, -2);
-        if (lua_pcall(host.L, 1, 1, 0) != LUA_OK)
-            fprintf(stderr, "vmatrix: %s\n", lua_tostring(host.L, -1));
-        else
-            code = (int)lua_tointeger(host.L, -1);
+        code = end_of_task();
         lua_settop(host.L, 0);
     }
     if (host.interrupted || host.exiting)
         code = host.code;
     host.main = NULL;
     fflush(stdout);
-    shut_down();
-    return code;
+    shut_code = shut_down();
+    return code != 0 ? code : shut_code;
 }

@@ -197,9 +197,10 @@ function M.report(err)
     return 1
 end
 
----Ends what the library started, newest first.
+---Ends what the library started, newest first. Returns 0, or 1 when something could not be ended.
+---@return integer
 function M.shutdown()
-    require("vm.shutdown").run()
+    return require("vm.shutdown").run() and 0 or 1
 end
 
 ---Starts one of this module's functions as a task of the host.

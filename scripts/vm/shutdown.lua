@@ -13,14 +13,18 @@ function M.add(name, fn)
 end
 
 ---Runs all steps; one that fails is logged and does not keep the others from running.
+---@return boolean all_well
 function M.run()
+    local all_well = true
     while #steps > 0 do
         local step = table.remove(steps)
         local ok, err = pcall(step.fn)
         if not ok then
+            all_well = false
             log.write("error", nil, ("while ending: %s: %s"):format(step.name, tostring(err)))
         end
     end
+    return all_well
 end
 
 return M

@@ -66,6 +66,17 @@ t.test("a_run_leaves_no_folder_however_it_ends", function()
     end
 end)
 
+t.test("what_cannot_be_ended_is_said_and_makes_the_exit_code_1", function()
+    local code, result = status [[
+        local shutdown = require "vm.shutdown"
+        shutdown.add("first", function() print "still run" end)
+        shutdown.add("second", function() error "it will not" end)
+    ]]
+    t.equal(code, 1)
+    t.equal(result.stdout, "still run\n")
+    t.match(result.stderr, "while ending: second: .*it will not")
+end)
+
 t.test("a_process_that_names_the_runs_folder_does_not_outlive_it", function()
     local result = cli.run { "-e", [[
         local r = require "vm.run".open()
