@@ -93,7 +93,12 @@ end
 ---@return string
 function M.cache()
     local cache = xdg("XDG_CACHE_HOME", ".cache")
-    return cache and cache .. "/vmatrix" or shared "/var/tmp" .. "-cache"
+    if cache then
+        return cache .. "/vmatrix"
+    end
+    -- Others may write to the folder above it: what is there must be ours before it is believed.
+    local folder, err = M.private(shared "/var/tmp" .. "-cache")
+    return folder or error(err, 0)
 end
 
 return M

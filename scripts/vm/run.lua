@@ -28,6 +28,9 @@ local ended = false
 
 -- Makes a path known to whoever clears away after us, before anything is there.
 local function register(path)
+    if path:find "[\n\r]" then
+        errors.fail("unsupported", "the path %q cannot be used: it has a line break", path)
+    end
     local record = raise_io(io.open(held.record, "a"))
     record:write("path ", path, "\n")
     raise_io(record:close())
@@ -122,7 +125,7 @@ end
 ---@return vm.Run
 function M.open()
     if held then
-        return held.run
+        return held.run or error(held.failure, 0)
     elseif ended then
         errors.fail("closed", "the program is ending: no guest can be made any more")
     end
@@ -139,14 +142,17 @@ function M.open()
         run.root = make_folder({ base }, id)
         run.dir = make_folder(paths.files(), id)
         local ram = paths.ram()
-        if ram and paths.private(ram) then
-            run.ram = make_folder({ ram }, id)
+        if ram then
+            local made, folder = pcall(make_folder, { ram }, id)
+            run.ram = made and folder or nil -- full, or not ours: RAM goes to the disk then
         end
         raise(fs.mkdir_p(cache, 448)) -- 0700
         held.run = run
     end)
     if not ok then
-        -- Without its guardian a run must not exist at all.
+        -- Without its guardian a run must not exist at all; with it, what there is of it is kept until the
+        -- end, and opening it fails again.
+        held.failure = err
         if not held.guardian then
             fs.unlink(record)
             lock:close()
