@@ -123,7 +123,7 @@ end
 ---A folder that is not there ends it with status 125 before it reports.
 ---@param what string for messages
 ---@param command string|string[]
----@param opts { env?: table, cwd?: string, user?: string, pty?: boolean, shell?: string, stdin_unused?: boolean } stdin_unused: it reads nothing
+---@param opts vm.ExecOptions with shell, a path, and stdin_unused: it reads nothing
 ---@param marker string
 ---@return string line
 ---@return string|nil ahead what must go ahead of the input, for a command too long for a line

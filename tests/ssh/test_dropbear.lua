@@ -35,8 +35,9 @@ end)
 
 test("commands run at once, and long ones too", function(there)
     local tasks = {}
-    for i = 1, 30 do
-        tasks[i] = vm.spawn(there.output, there, ("sleep 0.2; : %s; echo %d"):format(("x"):rep(i * 1500), i))
+    -- Not more: from about 20 at once on, dropbear 2022.83 itself ends with a failed assertion.
+    for i = 1, 8 do
+        tasks[i] = vm.spawn(there.output, there, ("sleep 0.2; : %s; echo %d"):format(("x"):rep(i * 6000), i))
     end
     for i, task in ipairs(tasks) do
         t.equal(task:join(), tostring(i))

@@ -128,8 +128,9 @@ t.test("a port where nobody listens is kind connection at once", function()
 end)
 
 t.test("a server that says nothing ends in a timeout", function()
-    local listener <close> = assert(raw.process.start { argv = { "timeout", "60", "perl", "-MIO::Socket::INET", "-e",
-        "$|=1; $s=IO::Socket::INET->new(Listen=>5,LocalAddr=>'127.0.0.1'); print $s->sockport,\"\\n\"; $c=$s->accept; sleep 60" } })
+    local listener <close> = assert(raw.process.start { argv = { "timeout", "60", "perl", "-MIO::Socket::INET",
+        "-e", "$|=1; $s=IO::Socket::INET->new(Listen=>5,LocalAddr=>'127.0.0.1'); " ..
+        "print $s->sockport,\"\\n\"; $c=$s->accept; sleep 60" } })
     local _, port = listener:read(20)
     local there <close> = connect { port = math.tointeger(tonumber(port)), timeout = 1 }
     t.raises(function() there:exec "true" end, "timeout", "1 s")
