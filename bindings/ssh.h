@@ -17,7 +17,8 @@ struct vx_session *check_ssh_session(lua_State *L, int index);
 /* Pushes nil and "the session is closed". Returns 2. */
 int l_push_session_closed(lua_State *L);
 
-/* Fills what a table says of a command: command, stdin_unused, pty, cols, rows, term, marker. Raises. */
+/* Fills what a table says of a command: command, stdin_unused, pty, cols, rows, term, marker.
+ * Raises. */
 void check_ssh_command(lua_State *L, int table, struct vx_command_opts *opts);
 
 /* session:start{...} and session:run{...}, in files of their own. */

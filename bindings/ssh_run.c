@@ -146,7 +146,8 @@ static int l_run_pending(lua_State *L)
     return 1;
 }
 
-/* session:run{ command=, stdin=, max_output=, timeout=, pty=, marker=, stdin_unused=, ... }: starts a command and
+/* session:run{ command=, stdin=, max_output=, timeout=, pty=, marker=, stdin_unused=, ...
+ * }: starts a command and
  * sees it through. Does not wait. Returns a run, whose close lets go of the command without ending
  * it; or nil, err. */
 int l_ssh_run(lua_State *L)

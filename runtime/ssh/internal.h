@@ -76,7 +76,8 @@ bool vx_ssh_failed(struct vx_session *session, int rc, struct vx_err *err, const
  */
 bool vx_ssh_over(const struct vx_session *session);
 
-/* Frees a channel that the server has closed already. Nobody waits for this to arrive, so that it may
+/* Frees a channel that the server has closed already. Nobody waits for this to arrive, so
+ * that it may
  * go out with whatever is sent next. Returns libssh2's code. */
 int vx_ssh_channel_free(struct vx_session *session, LIBSSH2_CHANNEL *channel);
 
