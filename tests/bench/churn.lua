@@ -32,7 +32,7 @@ local function files()
             for _, name in ipairs(fs.list(path) or {}) do
                 number = number + 1
                 local stat = fs.lstat(path .. "/" .. name)
-                if stat and stat.type == "directory" then
+                if stat and stat.type == "dir" then
                     walk(path .. "/" .. name)
                 end
             end

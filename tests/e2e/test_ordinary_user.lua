@@ -1,0 +1,49 @@
+-- timeout: 600
+-- What root can do here, an ordinary user can: the tests of a guest's life run again as one.
+local t = require "harness"
+local vm = require "vm"
+local host = require "vm.host"
+local paths = require "vm.paths"
+local fs = vm.raw.fs
+
+local USER <const> = "nobody"
+
+-- Copies a file or folder for that user to read.
+local function give(from, to)
+    host.run { "cp", "-a", "--no-preserve=ownership", from, to }
+    host.run { "chown", "-R", USER, to }
+end
+
+t.test("an_ordinary_user_boots_stops_snapshots_and_leaves_nothing", function()
+    if fs.uid() ~= 0 then
+        t.skip("this is an ordinary user already")
+    end
+    require("vm.seed").build(vm.raw.build.arch)
+    local home = fs.mkdtemp("vmatrix-user-")
+    local _ <close> = setmetatable({}, { __close = function() fs.remove_tree(home) end })
+    fs.chmod(home, 493) -- 0755
+    local source = os.getenv "VMATRIX_SOURCE" .. "/tests/"
+    for _, folder in ipairs { "/cache", "/cache/vmatrix", "/cache/vmatrix/images", "/tests" } do
+        fs.mkdir_p(home .. folder)
+    end
+    for _, image in ipairs(fs.glob(paths.cache() .. "/images/seed-" .. vm.raw.build.arch .. "-*")) do
+        give(image, home .. "/cache/vmatrix/images/")
+    end
+    give(os.getenv "VMATRIX", home .. "/vmatrix")
+    give(source .. "harness.lua", home .. "/tests/")
+    give(source .. "e2e/test_lifecycle.lua", home .. "/tests/")
+    host.run { "chown", "-R", USER, home }
+    local result = host.run({
+        "setpriv", "--reuid", USER, "--regid", "nogroup", "--clear-groups", "--reset-env",
+        "env", "HOME=" .. home, "XDG_CACHE_HOME=" .. home .. "/cache", "TMPDIR=" .. home,
+        "LUA_PATH=" .. home .. "/tests/?.lua", home .. "/vmatrix", home .. "/tests/test_lifecycle.lua",
+    }, { check = false, timeout = 500, cwd = home })
+    t.equal(result.status, 0, result.stdout .. result.stderr)
+    t.match(result.stdout, " 0 failed")
+    -- Nothing of that user's runs on, and no folder of a run is left.
+    local left = host.run({ "pgrep", "-u", USER, "-f", home }, { check = false })
+    t.equal(left.stdout, "")
+    t.equal(fs.glob(home .. "/vmatrix-*/*/guests"), {})
+end)
+
+t.finish()
