@@ -24,7 +24,7 @@ void *l_new_op(lua_State *L, size_t size, const char *type, lua_CFunction releas
     void *op = NULL;
 
     l_new_type(L, type, NULL, release);
-    op = lua_newuserdatauv(L, size, 0);
+    op = lua_newuserdatauv(L, size, 1);
     memset(op, 0, size);
     luaL_setmetatable(L, type);
     lua_toclose(L, -1);

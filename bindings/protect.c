@@ -22,18 +22,29 @@ static lua_KContext entry_mark(lua_State *L)
     return task != NULL && task->delivered;
 }
 
-static void rethrow_if_cancelled(lua_State *L, lua_KContext mark)
+/* After a protected call; with failed its error is on top of the stack. Once the time for clean-up is
+ * over nothing is caught: a handler that tries again for ever must end. */
+static void rethrow_if_cancelled(lua_State *L, lua_KContext mark, bool failed)
 {
     struct task *task = task_running(L);
 
-    if (task != NULL && task->delivered && !mark)
+    if (task == NULL)
+        return;
+    if (task->delivered && !mark)
         task_rethrow(L, task);
+    if (task->grace_over && failed)
+        lua_error(L);
+}
+
+static bool is_failure(int status)
+{
+    return status != LUA_OK && status != LUA_YIELD;
 }
 
 static int pcall_ended(lua_State *L, int status, lua_KContext mark)
 {
-    rethrow_if_cancelled(L, mark);
-    if (status == LUA_OK || status == LUA_YIELD)
+    rethrow_if_cancelled(L, mark, is_failure(status));
+    if (!is_failure(status))
         return lua_gettop(L);
     lua_pushboolean(L, 0);
     lua_insert(L, -2);
@@ -55,8 +66,8 @@ static int l_pcall(lua_State *L)
 
 static int xpcall_ended(lua_State *L, int status, lua_KContext mark)
 {
-    rethrow_if_cancelled(L, mark);
-    if (status == LUA_OK || status == LUA_YIELD)
+    rethrow_if_cancelled(L, mark, is_failure(status));
+    if (!is_failure(status))
         return lua_gettop(L) - 2; /* all but the function and the handler */
     lua_pushboolean(L, 0);
     lua_insert(L, -2);
@@ -83,7 +94,7 @@ static int l_xpcall(lua_State *L)
 static int co_body_ended(lua_State *L, int status, lua_KContext context)
 {
     (void)context;
-    if (status == LUA_OK || status == LUA_YIELD)
+    if (!is_failure(status))
         return lua_gettop(L);
     return lua_error(L);
 }
@@ -210,7 +221,7 @@ static int co_stepped(lua_State *L, lua_KContext mark, enum step how, int result
         return lua_yieldk(L, 0, mark, co_again);
     }
     if (how == STEP_FAILED) {
-        rethrow_if_cancelled(L, mark & MARK_CANCELLED);
+        rethrow_if_cancelled(L, mark & MARK_CANCELLED, true);
         if (mark & MARK_WRAP) {
             if (lua_type(L, -1) == LUA_TSTRING) { /* as Lua's wrap: say where */
                 luaL_where(L, 1);
@@ -285,6 +296,7 @@ static int l_yield(lua_State *L)
 static int l_close(lua_State *L)
 {
     struct sched *sched = sched_of(L);
+    lua_KContext mark = entry_mark(L);
     lua_State *co = NULL;
     lua_Debug ar;
     int status = 0;
@@ -310,7 +322,21 @@ static int l_close(lua_State *L)
     }
     lua_pushboolean(L, 0);
     lua_xmove(co, L, 1);
+    rethrow_if_cancelled(L, mark, true);
     return 2;
+}
+
+/* load(chunk, ...): as Lua's own; the reader function it may be given runs protected, too. Upvalue 1
+ * is Lua's own. */
+static int l_load(lua_State *L)
+{
+    lua_KContext mark = entry_mark(L);
+
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    rethrow_if_cancelled(L, mark, false);
+    return lua_gettop(L);
 }
 
 static const luaL_Reg coroutine_functions[] = {
@@ -328,6 +354,9 @@ void protect_install(lua_State *L)
     lua_rawsetp(L, LUA_REGISTRYINDEX, &waiting_key);
     lua_register(L, "pcall", l_pcall);
     lua_register(L, "xpcall", l_xpcall);
+    lua_getglobal(L, "load");
+    lua_pushcclosure(L, l_load, 1);
+    lua_setglobal(L, "load");
     lua_getglobal(L, "coroutine");
     luaL_setfuncs(L, coroutine_functions, 0);
     lua_pop(L, 1);

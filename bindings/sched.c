@@ -1,8 +1,10 @@
 #include "bindings/task_core.h"
 
+#include <lauxlib.h>
 #include <stdlib.h>
 
 #include "runtime/base/buf.h"
+#include "runtime/base/log.h"
 
 const char task_live_key;
 
@@ -36,6 +38,36 @@ int task_live(const struct sched *sched)
     return sched->live;
 }
 
+static int to_text(lua_State *L)
+{
+    luaL_tolstring(L, 1, NULL);
+    return 1;
+}
+
+void task_log_lost(lua_State *L, const struct task *task, int index)
+{
+    int top = lua_gettop(L);
+    const char *text = NULL;
+
+    index = lua_absindex(L, index);
+    lua_pushcfunction(L, to_text);
+    lua_pushvalue(L, index);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+        text = lua_tostring(L, -1);
+    vx_log(VX_LOG_WARN, NULL, "task %s: while it was ending: %s", task->name,
+           text != NULL ? text : "an error that cannot be shown as text");
+    lua_settop(L, top);
+}
+
+void task_new_type(lua_State *L, const char *type, const luaL_Reg *methods)
+{
+    luaL_newmetatable(L, type);
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+}
+
 /* A task that computes for long gets its cancellations, and Ctrl-C, all the same. */
 static void long_computation(lua_State *L, lua_Debug *ar)
 {
@@ -55,6 +87,7 @@ struct sched *sched_new(lua_State *L, struct vx_loop *loop)
 
     sched->loop = loop;
     sched->L = L;
+    sched->grace = TASK_GRACE_SECONDS;
     vx_list_init(&sched->ready);
     vx_list_init(&sched->roots);
     *(struct sched **)lua_getextraspace(L) = sched;

@@ -38,31 +38,37 @@ void wait_done(struct wait *wait)
 
 /* --- ending ------------------------------------------------------------------------------- */
 
+/* Looks at the table itself: the error may be anybody's, with metamethods that raise. */
 static bool is_cancelled_error(lua_State *L, int index)
 {
     bool yes = false;
 
     if (lua_istable(L, index)) {
-        lua_getfield(L, index, "kind");
-        yes = lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), "cancelled") == 0;
+        index = lua_absindex(L, index);
+        lua_pushliteral(L, "kind");
+        lua_rawget(L, index);
+        yes = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "cancelled") == 0;
         lua_pop(L, 1);
     }
     return yes;
 }
 
-static void cancel_children(lua_State *L, struct task *task)
+bool task_failed_itself(lua_State *L, int index)
 {
-    for (struct vx_link *at = task->children.next; at != &task->children;) {
-        struct task *child = VX_OF(at, struct task, sibling);
-        struct vx_err err = { 0 };
+    const struct task *task = lua_touserdata(L, index);
+    bool asked = false;
 
-        at = at->next;
-        vx_err_set(&err, VX_CANCELLED, 0, "task %s: cancelled with its owner %s", child->name,
-                   task->name);
-        push_err(L, &err);
-        task_cancel(L, child);
-    }
+    if (!task->failed)
+        return false;
+    index = lua_absindex(L, index);
+    lua_getiuservalue(L, index, TASK_UV_CAUSE);
+    lua_getiuservalue(L, index, TASK_UV_RESULT);
+    asked = !task->child_failed && lua_rawequal(L, -1, -2) && is_cancelled_error(L, -1);
+    lua_pop(L, 2);
+    return !asked;
 }
+
+static void cancel_children(lua_State *L, struct task *task);
 
 /* Sets the result to the error on top of the stack and pops it. */
 static void set_failure(lua_State *L, struct task *task)
@@ -84,10 +90,10 @@ static void fail_owner(lua_State *L, struct task *owner)
         set_failure(L, owner);
         cancel_children(L, owner);
     } else if (owner->cancel_asked || owner->failed) {
-        vx_log(VX_LOG_WARN, NULL, "task %s: while it was ending: %s", owner->name,
-               luaL_tolstring(L, -1, NULL));
-        lua_pop(L, 2);
+        task_log_lost(L, owner, -1);
+        lua_pop(L, 1);
     } else {
+        owner->child_failed = true;
         task_cancel(L, owner);
     }
 }
@@ -111,17 +117,17 @@ static void task_done(lua_State *L, struct task *task)
         joined = joined || !join->quiet;
         wait_done(&join->wait);
     }
-    if (owner != NULL && task->failed && !joined) {
-        task_push(L, task);
+    task_push(L, task);
+    if (!joined && !task->reported && task_failed_itself(L, -1)) {
         lua_getiuservalue(L, -1, TASK_UV_RESULT);
-        lua_remove(L, -2);
-        if (is_cancelled_error(L, -1))
-            lua_pop(L, 1);
-        else
+        if (owner != NULL) {
             fail_owner(L, owner);
+        } else {
+            task_log_lost(L, task, -1);
+            lua_pop(L, 1);
+        }
     }
     /* The userdata now lives as long as somebody holds it. */
-    task_push(L, task);
     lua_pushnil(L);
     lua_setiuservalue(L, -2, TASK_UV_CO);
     lua_pop(L, 1);
@@ -209,9 +215,7 @@ static int body_ended(lua_State *L, int status, lua_KContext context)
     if (task->delivered) {
         lua_getiuservalue(L, -1, TASK_UV_CAUSE);
         if (!lua_rawequal(L, -1, -3))
-            vx_log(VX_LOG_WARN, NULL, "task %s: while it was ending: %s", task->name,
-                   luaL_tolstring(L, -3, NULL));
-        lua_settop(L, 4);
+            task_log_lost(L, task, -3);
     } else {
         lua_pushvalue(L, -2);
     }
@@ -305,13 +309,13 @@ void task_deliver(lua_State *L, struct task *task)
 {
     if (task->grace_over) {
         l_raise(L, VX_TIMEOUT,
-                "task %s: its clean-up after the cancellation took longer than %d s",
-                task->name, TASK_GRACE_SECONDS);
+                "task %s: its clean-up after the cancellation took longer than %g s",
+                task->name, task->sched->grace);
     }
     if (!task->cancel_asked || task->delivered)
         return;
     task->delivered = true;
-    task->grace = vx_timer_new(task->sched->loop, TASK_GRACE_SECONDS, grace_ended, task);
+    task->grace = vx_timer_new(task->sched->loop, task->sched->grace, grace_ended, task);
     task_rethrow(L, task);
 }
 
@@ -405,11 +409,13 @@ struct task *task_spawn(lua_State *L, struct task *owner, const char *name, int 
     return task;
 }
 
-void task_cancel(lua_State *L, struct task *task)
+/* Takes the error on top of the stack as the cause; false when the task has one already, or is done.
+ */
+static bool ask_to_end(lua_State *L, struct task *task)
 {
     if (task->state == TASK_DONE || task->cancel_asked) {
         lua_pop(L, 1);
-        return;
+        return false;
     }
     task->cancel_asked = true;
     task_push(L, task);
@@ -422,7 +428,40 @@ void task_cancel(lua_State *L, struct task *task)
         lua_pop(L, 1);
     if (task->state == TASK_PARKED)
         make_ready(task);
-    cancel_children(L, task);
+    return true;
+}
+
+/* The task after this one in the tree below the root, its own children first if deeper. */
+static struct task *next_below(const struct task *root, struct task *at, bool deeper)
+{
+    if (deeper && !vx_list_empty(&at->children))
+        return VX_OF(at->children.next, struct task, sibling);
+    for (; at != root; at = at->owner) {
+        if (at->sibling.next != &at->owner->children)
+            return VX_OF(at->sibling.next, struct task, sibling);
+    }
+    return NULL;
+}
+
+/* Without recursion: who owns whom may be a very long chain. */
+static void cancel_children(lua_State *L, struct task *task)
+{
+    struct task *at = next_below(task, task, true);
+
+    while (at != NULL) {
+        struct vx_err err = { 0 };
+
+        vx_err_set(&err, VX_CANCELLED, 0, "task %s: cancelled with its owner %s", at->name,
+                   at->owner->name);
+        push_err(L, &err);
+        at = next_below(task, at, ask_to_end(L, at));
+    }
+}
+
+void task_cancel(lua_State *L, struct task *task)
+{
+    if (ask_to_end(L, task))
+        cancel_children(L, task);
 }
 
 void task_cancel_roots(lua_State *L)

@@ -53,7 +53,7 @@ void wait_done(struct wait *wait);
 
 /* Makes a userdata of `size` bytes whose type has __gc and __close = release, marks it to be
  * closed when the calling C function ends, and leaves it on top of the stack. The bytes are
- * zero. */
+ * zero. It has one user value, for what must live as long. */
 void *l_new_op(lua_State *L, size_t size, const char *type, lua_CFunction release);
 
 /* Makes a metatable for objects: methods, __gc, __close, __name; idempotent. */

@@ -1,5 +1,5 @@
 /* The inside of tasks, shared by sched.c (the scheduler's life), task.c (scheduling), task_lib.c
- * (what Lua calls) and protect.c (pcall and coroutines that know of cancellation). */
+ * and task_event.c (what Lua calls) and protect.c (pcall and coroutines that know of cancellation). */
 #ifndef BINDINGS_TASK_CORE_H
 #define BINDINGS_TASK_CORE_H
 
@@ -9,7 +9,7 @@
 
 #define TASK_TYPE "vmatrix.task"
 
-/* How long <close> handlers of a cancelled task may wait. */
+/* How long <close> handlers of a cancelled task may wait, unless the scheduler is told otherwise. */
 #define TASK_GRACE_SECONDS 30
 
 enum task_state {
@@ -42,6 +42,7 @@ struct sched {
     int no_wait; /* > 0 while a coroutine runs under something that cannot yield */
     int live;    /* tasks not done */
     double resumed_at;
+    double grace; /* seconds */
 };
 
 struct task {
@@ -61,6 +62,8 @@ struct task {
     bool cancel_asked; /* TASK_UV_CAUSE says why */
     bool delivered;    /* the cause was raised in the body: all that runs since is clean-up */
     bool grace_over;
+    bool child_failed; /* the cause is the error of one of its own tasks */
+    bool reported;     /* by the host: its error is nobody else's to tell */
     char name[48];
 };
 
@@ -68,7 +71,9 @@ struct task {
 struct join {
     struct wait wait;
     struct vx_link link;
-    bool quiet; /* waits for the end only: the error stays with the owner */
+    bool quiet;    /* waits for the end only: the error stays with the owner */
+    bool taken;    /* the result was handed to the joiner */
+    bool released; /* the user value is the joined task */
 };
 
 /* The scheduler of this Lua state, and its running task (NULL on the main thread). */
@@ -82,6 +87,12 @@ void task_push(lua_State *L, struct task *task);
  * the task's userdata. owner may be NULL. */
 struct task *task_spawn(lua_State *L, struct task *owner, const char *name, int nargs);
 
+/* Logs the error at the index, which nobody else will hear of. Runs no code that could raise. */
+void task_log_lost(lua_State *L, const struct task *task, int index);
+
+/* Whether the task at the index failed with anything but the cancellation that was asked for. */
+bool task_failed_itself(lua_State *L, int index);
+
 /* Asks for the end of a task with the error object on top of the stack, which is popped. Its
  * children get a plain "cancelled". Only the first cause counts. */
 void task_cancel(lua_State *L, struct task *task);
@@ -94,6 +105,13 @@ int task_rethrow(lua_State *L, struct task *task);
 
 /* Asks for the end of every task that the host owns. */
 void task_cancel_roots(lua_State *L);
+
+/* Makes the metatable of objects without a resource of their own. */
+void task_new_type(lua_State *L, const char *type, const luaL_Reg *methods);
+
+/* task_event.c, for task_lib.c: the constructor and the type of events. */
+int l_event_new(lua_State *L);
+void event_new_type(lua_State *L);
 
 /* Prepares a new Lua state for tasks; protect_install replaces pcall, xpcall and coroutines. */
 struct sched *sched_new(lua_State *L, struct vx_loop *loop);

@@ -10,8 +10,6 @@
 
 #define JOIN_TYPE  "vmatrix.task.join"
 #define SLEEP_TYPE "vmatrix.task.sleep"
-#define EVENT_TYPE "vmatrix.event"
-#define EWAIT_TYPE "vmatrix.event.wait"
 
 static struct task *check_task(lua_State *L, int index)
 {
@@ -57,14 +55,22 @@ static int join_release(lua_State *L)
 {
     struct join *join = luaL_checkudata(L, 1, JOIN_TYPE);
 
-    if (join->link.next != NULL)
-        vx_list_unlink(&join->link);
+    if (join->released || join->link.next == NULL)
+        return 0;
+    join->released = true;
+    vx_list_unlink(&join->link);
+    /* The joiner was cancelled just as the task failed: nobody else was told. */
+    lua_getiuservalue(L, 1, 1);
+    if (join->wait.done && !join->taken && !join->quiet && task_failed_itself(L, -1)) {
+        lua_getiuservalue(L, -1, TASK_UV_RESULT);
+        task_log_lost(L, check_task(L, -2), -1);
+    }
     return 0;
 }
 
 static int join_finish(lua_State *L, struct wait *wait)
 {
-    (void)wait;
+    ((struct join *)wait)->taken = true;
     return push_result(L, 1);
 }
 
@@ -87,6 +93,8 @@ static int l_task_join(lua_State *L)
     }
     join = l_new_op(L, sizeof *join, JOIN_TYPE, join_release);
     vx_list_init(&join->link);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
     vx_list_push(&task->joiners, &join->link);
     return task_park(L, &join->wait, join_finish);
 }
@@ -111,6 +119,8 @@ static int l_task_ended(lua_State *L)
     join = l_new_op(L, sizeof *join, JOIN_TYPE, join_release);
     join->quiet = true;
     vx_list_init(&join->link);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
     vx_list_push(&task->joiners, &join->link);
     return task_park(L, &join->wait, ended_finish);
 }
@@ -270,6 +280,17 @@ static int l_task_handles(lua_State *L)
     return 1;
 }
 
+/* task.grace([seconds]) -> how long the clean-up of a cancelled task may wait; sets it for those
+ * cancelled from now on. */
+static int l_task_grace(lua_State *L)
+{
+    struct sched *sched = sched_of(L);
+
+    lua_pushnumber(L, sched->grace);
+    sched->grace = luaL_optnumber(L, 1, sched->grace);
+    return 1;
+}
+
 /* --- sleep ---------------------------------------------------------------------------------
  */
 
@@ -312,128 +333,6 @@ static int l_task_sleep(lua_State *L)
     return task_park(L, &op->wait, sleep_finish);
 }
 
-/* --- events: the one primitive that locks, queues and semaphores are made of in Lua ---------
- */
-
-struct event {
-    struct vx_link waiters;
-    long long count; /* notifications that nobody has taken */
-};
-
-struct event_wait {
-    struct wait wait;
-    struct vx_link link;
-    struct event *event;
-    struct vx_timer *timer;
-    bool granted;
-    bool taken;
-};
-
-static void event_give(struct event *event)
-{
-    if (vx_list_empty(&event->waiters)) {
-        event->count++;
-    } else {
-        struct event_wait *first = VX_OF(event->waiters.next, struct event_wait, link);
-        vx_list_unlink(&first->link);
-        first->granted = true;
-        wait_done(&first->wait);
-    }
-}
-
-static int event_wait_release(lua_State *L)
-{
-    struct event_wait *op = luaL_checkudata(L, 1, EWAIT_TYPE);
-
-    if (op->event == NULL)
-        return 0;
-    vx_list_unlink(&op->link);
-    vx_timer_free(op->timer);
-    op->timer = NULL;
-    /* Cancelled after it was granted: somebody else gets it. */
-    if (op->granted && !op->taken)
-        event_give(op->event);
-    op->event = NULL;
-    return 0;
-}
-
-static void event_timeout(void *arg)
-{
-    struct event_wait *op = arg;
-
-    if (op->granted)
-        return;
-    vx_list_unlink(&op->link);
-    wait_done(&op->wait);
-}
-
-static int event_finish(lua_State *L, struct wait *wait)
-{
-    struct event_wait *op = (struct event_wait *)wait;
-
-    op->taken = true;
-    lua_pushboolean(L, op->granted);
-    return 1;
-}
-
-/* task.event([count]) -> an event with that many notifications to take (0). */
-static int l_event_new(lua_State *L)
-{
-    lua_Integer count = luaL_optinteger(L, 1, 0);
-    struct event *event = NULL;
-
-    luaL_argcheck(L, count >= 0, 1, "a count of 0 or more expected");
-    event = lua_newuserdatauv(L, sizeof *event, 0);
-    vx_list_init(&event->waiters);
-    event->count = count;
-    luaL_setmetatable(L, EVENT_TYPE);
-    return 1;
-}
-
-/* event:notify([n]) gives n (1) notifications, to the waiters in their order, then kept. */
-static int l_event_notify(lua_State *L)
-{
-    struct event *event = luaL_checkudata(L, 1, EVENT_TYPE);
-    lua_Integer count = luaL_optinteger(L, 2, 1);
-
-    while (count-- > 0)
-        event_give(event);
-    return 0;
-}
-
-/* event:broadcast() gives every waiter one, and keeps none. */
-static int l_event_broadcast(lua_State *L)
-{
-    struct event *event = luaL_checkudata(L, 1, EVENT_TYPE);
-
-    while (!vx_list_empty(&event->waiters))
-        event_give(event);
-    return 0;
-}
-
-/* event:wait([seconds]) takes one notification -> true, or false when the time is over. */
-static int l_event_wait(lua_State *L)
-{
-    struct event *event = luaL_checkudata(L, 1, EVENT_TYPE);
-    double seconds = luaL_optnumber(L, 2, -1);
-    struct event_wait *op = NULL;
-
-    lua_settop(L, 2);
-    check_may_wait(L, "event:wait");
-    if (event->count > 0) {
-        event->count--;
-        lua_pushboolean(L, 1);
-        return 1;
-    }
-    op = l_new_op(L, sizeof *op, EWAIT_TYPE, event_wait_release);
-    vx_list_init(&op->link);
-    op->event = event;
-    vx_list_push(&event->waiters, &op->link);
-    if (seconds >= 0)
-        op->timer = vx_timer_new(task_loop(L), seconds, event_timeout, op);
-    return task_park(L, &op->wait, event_finish);
-}
-
 static const luaL_Reg task_methods[] = {
     { "cancel", l_task_cancel },
     { "ended", l_task_ended },
@@ -444,40 +343,19 @@ static const luaL_Reg task_methods[] = {
     { NULL, NULL },
 };
 
-static const luaL_Reg event_methods[] = {
-    { "broadcast", l_event_broadcast },
-    { "notify", l_event_notify },
-    { "wait", l_event_wait },
-    { NULL, NULL },
-};
-
 static const luaL_Reg functions[] = {
-    { "cancelled", l_task_cancelled },
-    { "children", l_task_children },
-    { "event", l_event_new },
-    { "handles", l_task_handles },
-    { "live", l_task_live },
-    { "locals", l_task_locals },
-    { "now", l_task_now },
-    { "running", l_task_running },
-    { "sleep", l_task_sleep },
-    { "spawn", l_task_spawn },
-    { NULL, NULL },
+    { "cancelled", l_task_cancelled }, { "children", l_task_children },
+    { "event", l_event_new },          { "grace", l_task_grace },
+    { "handles", l_task_handles },     { "live", l_task_live },
+    { "locals", l_task_locals },       { "now", l_task_now },
+    { "running", l_task_running },     { "sleep", l_task_sleep },
+    { "spawn", l_task_spawn },         { NULL, NULL },
 };
-
-static void make_type(lua_State *L, const char *type, const luaL_Reg *methods)
-{
-    luaL_newmetatable(L, type);
-    lua_newtable(L);
-    luaL_setfuncs(L, methods, 0);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
-}
 
 int luaopen_raw_task(lua_State *L)
 {
-    make_type(L, TASK_TYPE, task_methods);
-    make_type(L, EVENT_TYPE, event_methods);
+    task_new_type(L, TASK_TYPE, task_methods);
+    event_new_type(L);
     luaL_getmetatable(L, TASK_TYPE);
     lua_pushcfunction(L, task_tostring);
     lua_setfield(L, -2, "__tostring");

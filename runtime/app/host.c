@@ -101,10 +101,24 @@ static void catch_signals(void)
     }
 }
 
+/* Whether a __gc method is being run. */
+static bool in_finalizer(lua_State *L)
+{
+    lua_Debug at;
+
+    for (int level = 0; lua_getstack(L, level, &at); level++) {
+        lua_getinfo(L, "n", &at);
+        if (at.name != NULL && strcmp(at.name, "__gc") == 0)
+            return true;
+    }
+    return false;
+}
+
 /* os.exit([code]) in a script: cancels the main task, so that everything is closed on the way
  * out. */
 static int l_exit(lua_State *L)
 {
+    struct task *task = task_running(L);
     int code = 0;
 
     if (lua_isboolean(L, 1))
@@ -115,8 +129,13 @@ static int l_exit(lua_State *L)
         host.exiting = true;
         cancel_main("os.exit", code);
     }
-    if (task_running(L) != NULL)
-        task_deliver(L, task_running(L));
+    /* Never returns, if it can be helped: not even to a handler that runs because of a cancellation.
+     * What __gc raises nobody sees. */
+    if (task != NULL && !in_finalizer(L)) {
+        if (task->delivered)
+            task_rethrow(L, task);
+        task_deliver(L, task);
+    }
     return 0;
 }
 
@@ -194,15 +213,17 @@ static void run_until_done(const struct task *task)
     }
 }
 
-/* The exit code that a main task's end stands for; reports its error. The task is on the stack.
- */
+/* The exit code that a main task's end stands for; reports its error, unless it is the end that was
+ * asked for. The task is on the stack. */
 static int report(lua_State *L)
 {
     struct task *task = lua_touserdata(L, 1);
     int code = 0;
 
     lua_getiuservalue(L, 1, TASK_UV_RESULT);
-    if (!task->failed) {
+    if ((host.interrupted || host.exiting) && task->failed && !task_failed_itself(L, 1)) {
+        code = host.code;
+    } else if (!task->failed) {
         lua_geti(L, -1, 1); /* the wrapper's table of results */
         lua_geti(L, -1, 1);
         code = (int)lua_tointeger(L, -1);
@@ -300,6 +321,7 @@ int host_main(int argc, char **argv)
     push_arguments(host.L, argc, argv);
     host.main = start("main");
     if (host.main != NULL) {
+        host.main->reported = true;
         run_until_done(host.main);
         code = end_of_task();
         lua_settop(host.L, 0);

@@ -180,9 +180,6 @@ end
 ---@param err any
 ---@return integer exit code
 function M.report(err)
-    if errors.is(err, "cancelled") then
-        return 130
-    end
     local text = tostring(err)
     if type(err) == "table" and not getmetatable(err) then
         text = "the error is a table without a message"
