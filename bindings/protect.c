@@ -22,8 +22,8 @@ static lua_KContext entry_mark(lua_State *L)
     return task != NULL && task->delivered;
 }
 
-/* After a protected call; with failed its error is on top of the stack. Once the time for clean-up is
- * over nothing is caught: a handler that tries again for ever must end. */
+/* After a protected call; with failed its error is on top of the stack. Once the time for clean-up
+ * is over nothing is caught: a handler that tries again for ever must end. */
 static void rethrow_if_cancelled(lua_State *L, lua_KContext mark, bool failed)
 {
     struct task *task = task_running(L);
@@ -326,8 +326,8 @@ static int l_close(lua_State *L)
     return 2;
 }
 
-/* load(chunk, ...): as Lua's own; the reader function it may be given runs protected, too. Upvalue 1
- * is Lua's own. */
+/* load(chunk, ...): as Lua's own; the reader function it may be given runs protected, too.
+ * Upvalue 1 is Lua's own. */
 static int l_load(lua_State *L)
 {
     lua_KContext mark = entry_mark(L);

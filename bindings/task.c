@@ -409,8 +409,8 @@ struct task *task_spawn(lua_State *L, struct task *owner, const char *name, int 
     return task;
 }
 
-/* Takes the error on top of the stack as the cause; false when the task has one already, or is done.
- */
+/* Takes the error on top of the stack as the cause; false when the task has one already, or is
+ * done. */
 static bool ask_to_end(lua_State *L, struct task *task)
 {
     if (task->state == TASK_DONE || task->cancel_asked) {

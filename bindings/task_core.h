@@ -1,5 +1,6 @@
 /* The inside of tasks, shared by sched.c (the scheduler's life), task.c (scheduling), task_lib.c
- * and task_event.c (what Lua calls) and protect.c (pcall and coroutines that know of cancellation). */
+ * and task_event.c (what Lua calls) and protect.c (pcall and coroutines that know of
+ * cancellation). */
 #ifndef BINDINGS_TASK_CORE_H
 #define BINDINGS_TASK_CORE_H
 

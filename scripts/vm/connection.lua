@@ -54,11 +54,11 @@ function M.connect(uri)
         errors.fail("usage", "vm.connect: a libvirt URI such as 'qemu:///system' expected, got %s", options.show(uri))
     end
     local known = open[uri]
-    if known and known.opening then
+    while known and known.opening do
         local opening = known.opening
         opening:wait()
         opening:notify() -- for the next who waits
-        known = open[uri]
+        known = open[uri] -- or nil, when it failed: then the first to come here tries again
     end
     if known then
         return known

@@ -1,5 +1,6 @@
 -- Tasks: straight-line code that waits, many at once. The engine is bindings/task.c.
 local raw = require("vm.raw").task
+local log = require("vm.raw").log
 local scope = require "vm.scope"
 local errors = require "vm.errors"
 local options = require "vm.options"
@@ -27,12 +28,13 @@ function Task:join()
     for _, object in ipairs(results.handed_on) do
         scope.own(object)
     end
+    results.handed_on = {} -- whoever joins first has them
     return table.unpack(results, 1, results.n)
 end
 
 -- The body of every task: runs fn, waits for its tasks, closes what it still owns, and hands on what
--- it returns.
-local function run(fn, ...)
+-- it returns: until somebody joins, to the scope of the task that spawned it.
+local function run(owner, fn, ...)
     local mine <close> = scope.current()
     local results = table.pack(fn(...))
     -- One that fails meanwhile fails us too: the wait raises.
@@ -43,7 +45,7 @@ local function run(fn, ...)
         end
         children = raw.children()
     end
-    results.handed_on = mine:hand_on(results)
+    results.handed_on = mine:hand_on(results, owner)
     return results
 end
 
@@ -67,7 +69,7 @@ function M.spawn(fn, ...)
     if raw.running() == nil then
         errors.fail("usage", "vm.spawn: no task is running here")
     end
-    return raw.spawn(name_of(fn), false, run, fn, ...)
+    return raw.spawn(name_of(fn), false, run, scope.current(), fn, ...)
 end
 
 ---Starts a task that belongs to the host: the main script, and the library's own long-lived work.
@@ -76,7 +78,7 @@ end
 ---@param ... any arguments
 ---@return vm.Task
 function M.spawn_detached(name, fn, ...)
-    return raw.spawn(name, true, run, fn, ...)
+    return raw.spawn(name, true, run, nil, fn, ...)
 end
 
 ---Pauses the task.
@@ -153,19 +155,23 @@ function M.parallel(list, fn, opts)
     local results, first = {}, nil
     local total, at = #list, 0
 
+    -- Each call is a task of its own: what it leaves, in tasks and in guests, ends with it.
     local function worker()
         while at < total do
             at = at + 1
             local index = at
+            local call = M.spawn(fn, list[index], index)
             if opts.keep_going then
-                local ok, value = pcall(fn, list[index], index)
+                local ok, value = pcall(call.join, call)
                 if ok then
                     results[index] = value
+                elseif first then
+                    log.write("warn", nil, "vm.parallel: one more error: " .. tostring(value))
                 else
-                    first = first or value
+                    first = { value = value }
                 end
             else
-                results[index] = fn(list[index], index)
+                results[index] = call:join()
             end
         end
         return results
@@ -185,7 +191,7 @@ function M.parallel(list, fn, opts)
         return results
     end):join()
     if first then
-        error(first, 0)
+        error(first.value, 0)
     end
     return results
 end
