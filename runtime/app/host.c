@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef __GLIBC__
@@ -22,6 +23,7 @@
 
 static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
 enum { CAUGHT = sizeof caught / sizeof caught[0] };
+#define SAME_REQUEST 0.3 /* seconds */
 
 struct host {
     struct vx_loop *loop;
@@ -65,13 +67,25 @@ static void interrupted(int signum, void *arg)
     cancel_main(signum == SIGINT ? "interrupted" : "asked to end by a signal", 128 + signum);
 }
 
+static double seconds_now(void)
+{
+    struct timespec now = { 0 };
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 /* The second signal ends the program right here: the loop may be what hangs, for instance in a
- * function of C that waits for the terminal. */
+ * function of C that waits for the terminal. One that comes with the first is the same request,
+ * made to us and to our process group, as timeout(1) does. */
 static void force_end(int signum)
 {
     static const char text[] = "vmatrix: forced to end; the guardian removes what is left\n";
+    static double first;
 
-    if (signals_seen++ > 0) {
+    if (signals_seen++ == 0) {
+        first = seconds_now();
+    } else if (seconds_now() - first > SAME_REQUEST) {
         ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
 
         (void)ignored;

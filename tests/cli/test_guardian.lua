@@ -24,8 +24,8 @@ local HOLD <const> = [[
     vm.sleep(1000)
 ]]
 
-local function start_run()
-    local process = cli.start { "-e", HOLD }
+local function start_run(first)
+    local process = cli.start { "-e", (first or "") .. HOLD }
     local id, root, dir, ram, pid = process:expect(1, "up\t(%x+)\t(%S+)\t(%S+)\t(%S+)\t(%d+)\n")
     return process, { id = id, root = root, dir = dir, ram = ram, pid = tonumber(pid) }
 end
@@ -44,10 +44,15 @@ t.test("a_killed_runtime_leaves_nothing_after_seconds", function()
 end)
 
 t.test("a_forced_end_leaves_nothing_either", function()
-    local process <close>, r = start_run()
+    local process <close>, r = start_run "local _ <close> = setmetatable({}, { __close = function() vm.sleep(20) end })"
     process:kill(INT)
-    process:kill(TERM)
+    process:expect(2, "cleaning up")
+    cli.wait_for("a second signal to count", function()
+        process:kill(TERM)
+        return process.raw:wait(0.1)
+    end)
     process:finish()
+    t.match(process.text[2], "forced to end")
     cli.wait_for("the guardian to clear up", function() return is_gone(r) end, 15)
 end)
 
