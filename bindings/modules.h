@@ -5,6 +5,7 @@
 #include <lua.h>
 
 int luaopen_raw_build(lua_State *L);
+int luaopen_raw_copy(lua_State *L);
 int luaopen_raw_data(lua_State *L);
 int luaopen_raw_error(lua_State *L);
 int luaopen_raw_fs(lua_State *L);
@@ -12,8 +13,10 @@ int luaopen_raw_json(lua_State *L);
 int luaopen_raw_log(lua_State *L);
 int luaopen_raw_process(lua_State *L);
 int luaopen_raw_run(lua_State *L);
+int luaopen_raw_sftp(lua_State *L);
 int luaopen_raw_ssh(lua_State *L);
 int luaopen_raw_task(lua_State *L);
+int luaopen_raw_tree(lua_State *L);
 int luaopen_raw_version(lua_State *L);
 int luaopen_raw_virt(lua_State *L);
 

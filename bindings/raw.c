@@ -14,6 +14,7 @@
 /* clang-format off */
 static const luaL_Reg modules[] = {
     { "build", luaopen_raw_build },
+    { "copy", luaopen_raw_copy },
     { "data", luaopen_raw_data },
     { "error", luaopen_raw_error },
     { "fs", luaopen_raw_fs },
@@ -21,8 +22,10 @@ static const luaL_Reg modules[] = {
     { "log", luaopen_raw_log },
     { "process", luaopen_raw_process },
     { "run", luaopen_raw_run },
+    { "sftp", luaopen_raw_sftp },
     { "ssh", luaopen_raw_ssh },
     { "task", luaopen_raw_task },
+    { "tree", luaopen_raw_tree },
     { "version", luaopen_raw_version },
     { "virt", luaopen_raw_virt },
     { NULL, NULL },

@@ -16,6 +16,13 @@
 
 enum { CHUNK = 256 * 1024, BLOCK = 64 * 1024, SPARSE_PIECES = 4096, SKIPPED_SHOWN = 16 * 1024 };
 
+/* Simple readers set a folder's mode and time when they meet it, and filling it undoes that: in the
+ * gnu format each comes open first, and again as it is at the end. */
+struct folder {
+    char *name;
+    struct stat st;
+};
+
 struct packing {
     const struct vx_tar_pack *opts;
     const struct vx_tar_source *source;
@@ -26,6 +33,8 @@ struct packing {
     struct vx_buf name;
     struct vx_err stream; /* why the write callback failed */
     bool broken;
+    struct folder *folders;
+    size_t folder_count, folder_cap;
 };
 
 void vx_tar_skip(struct vx_tar_count *count, const char *name)
@@ -184,6 +193,41 @@ static int pack_link(struct packing *p, const struct vx_tree_item *item, struct 
     return send_header(p, &item->st, err);
 }
 
+static int send_folder(struct packing *p, const struct stat *st, struct vx_err *err)
+{
+    archive_entry_set_filetype(p->entry, AE_IFDIR);
+    archive_entry_set_size(p->entry, 0);
+    return send_header(p, st, err);
+}
+
+static int pack_folder(struct packing *p, const struct stat *st, struct vx_err *err)
+{
+    struct stat open = *st;
+
+    if (!p->opts->gnu)
+        return send_folder(p, st, err);
+    if (p->folder_count == p->folder_cap) {
+        p->folder_cap = p->folder_cap > 0 ? p->folder_cap * 2 : 64;
+        p->folders = vx_realloc(p->folders, p->folder_cap * sizeof *p->folders);
+    }
+    p->folders[p->folder_count++] =
+        (struct folder){ .name = vx_strdup(vx_buf_cstr(&p->name)), .st = *st };
+    open.st_mode |= 0700;
+    return send_folder(p, &open, err);
+}
+
+static int repeat_folders(struct packing *p, struct vx_err *err)
+{
+    for (size_t i = p->folder_count; i-- > 0;) {
+        p->name.len = 0;
+        vx_buf_str(&p->name, p->folders[i].name);
+        archive_entry_clear(p->entry);
+        if (send_folder(p, &p->folders[i].st, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int pack_item(const struct vx_tree_item *item, void *arg, struct vx_err *err)
 {
     struct packing *p = arg;
@@ -203,10 +247,8 @@ static int pack_item(const struct vx_tree_item *item, void *arg, struct vx_err *
         vx_tar_skip(p->count, item->path[0] != '\0' ? item->path : p->source->path);
         return 0;
     }
-    archive_entry_set_filetype(p->entry, AE_IFDIR);
-    archive_entry_set_size(p->entry, 0);
     p->count->folders++;
-    return send_header(p, &item->st, err);
+    return pack_folder(p, &item->st, err);
 }
 
 static int pack_last(struct packing *p, struct vx_err *err)
@@ -259,12 +301,17 @@ int vx_tar_pack(const struct vx_tar_pack *opts, struct vx_tar_count *count, stru
         rc = vx_tree_walk(p.source->path, p.source->follow, opts->exclude, pack_item, &p, err);
     }
     if (rc == 0)
+        rc = repeat_folders(&p, err);
+    if (rc == 0)
         rc = pack_last(&p, err);
     if (rc == 0 && archive_write_close(p.archive) != ARCHIVE_OK)
         rc = fail_archive(&p, err, "the archive");
     p.broken = true; /* nothing more is written by the freeing */
     archive_entry_free(p.entry);
     archive_write_free(p.archive);
+    for (size_t i = 0; i < p.folder_count; i++)
+        free(p.folders[i].name);
+    free(p.folders);
     free(p.chunk);
     vx_buf_free(&p.name);
     return rc;

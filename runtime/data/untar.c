@@ -23,6 +23,7 @@ enum { CHUNK = 256 * 1024, PIECE = 64 * 1024, MAX_PARTS = 512, TRAILER = 1024 * 
 /* Modes and times of folders are set last: filling a folder changes them. */
 struct folder {
     char *path;
+    size_t order; /* of its entry: the last one counts */
     mode_t mode;
     time_t mtime;
 };
@@ -354,20 +355,33 @@ static int make_folder(struct unpacking *u, struct archive_entry *entry)
         u->folders = vx_realloc(u->folders, u->folder_cap * sizeof *u->folders);
     }
     u->folders[u->folder_count++] = (struct folder){ .path = vx_strdup(vx_buf_cstr(&u->path)),
+                                                     .order = u->folder_bytes,
                                                      .mode = archive_entry_perm(entry) & 0777,
                                                      .mtime = archive_entry_mtime(entry) };
     u->count->folders++;
     return 0;
 }
 
-/* From the last to the first: a folder that is closed to us comes after those in it. */
+static int deepest_first(const void *a, const void *b)
+{
+    const struct folder *x = a, *y = b;
+    int rc = strcmp(y->path, x->path);
+
+    return rc != 0 ? rc : x->order < y->order ? 1 : -1;
+}
+
+/* A folder that is closed to us comes after those in it. */
 static int finish_folders(struct unpacking *u)
 {
-    for (size_t i = u->folder_count; i-- > 0;) {
+    if (u->folder_count > 1)
+        qsort(u->folders, u->folder_count, sizeof *u->folders, deepest_first);
+    for (size_t i = 0; i < u->folder_count; i++) {
         struct folder *folder = &u->folders[i];
         struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = folder->mtime } };
         int fd = -1, rc = 0;
 
+        if (i > 0 && strcmp(folder->path, folder[-1].path) == 0)
+            continue;
         u->shown = folder->path;
         fd = open_folder(u, folder->path, strlen(folder->path), false);
         if (fd < 0)

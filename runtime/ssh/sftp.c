@@ -7,8 +7,11 @@
 #include "runtime/ssh/sftp_internal.h"
 #include "runtime/ssh/state.h"
 
+#define START_LIMIT 10.0
+
 static void free_memory(struct vx_sftp *sftp)
 {
+    vx_timer_free(sftp->limit);
     vx_ssh_op_stop(&sftp->op);
     vx_ssh_unref(sftp->session);
     free(sftp->chunk);
@@ -109,6 +112,34 @@ static void die(struct vx_sftp *sftp, const struct vx_err *err)
     sftp->phase = VX_SFTP_DEAD;
 }
 
+/* libssh2 does not notice that the program behind a subsystem ended before it said a word. */
+static void start_expired(void *arg)
+{
+    struct vx_sftp *sftp = arg;
+    struct vx_err err = { 0 };
+
+    vx_timer_free(sftp->limit);
+    sftp->limit = NULL;
+    if (sftp->phase != VX_SFTP_STARTING)
+        return;
+    vx_err_set(&err, VX_UNSUPPORTED, 0, "%s: the server's SFTP did not answer within %g s",
+               vx_session_name(sftp->session), START_LIMIT);
+    vx_ssh_turn_give(&sftp->op);
+    die(sftp, &err);
+}
+
+/* The same later on: a server that is gone would be waited for without end. */
+static void fail_if_gone(struct vx_sftp *sftp)
+{
+    struct vx_err err = { 0 };
+
+    if (libssh2_channel_eof(libssh2_sftp_get_channel(sftp->sftp)) != 1)
+        return;
+    vx_err_set(&err, VX_CONNECTION, 0, "%s: the server's SFTP ended in the middle",
+               vx_session_name(sftp->session));
+    die(sftp, &err);
+}
+
 static void step_start(struct vx_sftp *sftp)
 {
     struct vx_err err = { 0 };
@@ -116,9 +147,13 @@ static void step_start(struct vx_sftp *sftp)
 
     if (!vx_ssh_turn_take(&sftp->op))
         return;
+    if (sftp->limit == NULL)
+        sftp->limit = vx_timer_new(sftp->session->loop, START_LIMIT, start_expired, sftp);
     sftp->sftp = libssh2_sftp_init(vx_ssh_handle(sftp->session));
     if (sftp->sftp != NULL) {
         vx_ssh_turn_give(&sftp->op);
+        vx_timer_free(sftp->limit);
+        sftp->limit = NULL;
         vx_ssh_channel_opened(sftp->session);
         sftp->opened = true;
         sftp->phase = sftp->request != NULL ? VX_SFTP_BUSY : VX_SFTP_IDLE;
@@ -158,17 +193,43 @@ static void step_request(struct vx_sftp *sftp)
             turn = vx_sftp_small(sftp);
             break;
         }
-        if (turn == VX_SFTP_WAIT || vx_ssh_over(sftp->session))
+        if (vx_ssh_over(sftp->session))
             return;
+        if (turn == VX_SFTP_WAIT) {
+            fail_if_gone(sftp);
+            return;
+        }
         sftp->closing = true;
     }
     if (close_handle(sftp) && !vx_ssh_over(sftp->session))
         finish(sftp);
 }
 
+/* libssh2 frees the channel with the session, but not the handles of open files. On a connection
+ * that says it is broken, closing one frees it without waiting. */
+static void drop_handle(struct vx_sftp *sftp)
+{
+    struct vx_session *session = sftp->session;
+    bool cut = session->cut;
+    int cut_errno = session->cut_errno;
+
+    if (sftp->handle == NULL || session->ssh == NULL)
+        return;
+    session->cut = true;
+    session->cut_errno = ECONNRESET;
+    for (int i = 0; i < 100 && sftp->handle != NULL; i++) {
+        if (libssh2_sftp_close_handle(sftp->handle) != LIBSSH2_ERROR_EAGAIN)
+            sftp->handle = NULL;
+    }
+    session->cut = cut;
+    session->cut_errno = cut_errno;
+}
+
 /* In the background, after its owner let go. */
 static void step_closing(struct vx_sftp *sftp)
 {
+    if (sftp->sftp != NULL && libssh2_channel_eof(libssh2_sftp_get_channel(sftp->sftp)) == 1)
+        drop_handle(sftp);
     if (!close_handle(sftp))
         return;
     if (sftp->sftp != NULL && libssh2_sftp_shutdown(sftp->sftp) == LIBSSH2_ERROR_EAGAIN)
@@ -191,26 +252,6 @@ static void step(struct vx_ssh_op *op)
         step_closing(sftp);
     else if (sftp->phase == VX_SFTP_BUSY)
         step_request(sftp);
-}
-
-/* libssh2 frees the channel with the session, but not the handles of open files. On a connection
- * that says it is broken, closing one frees it without waiting. */
-static void drop_handle(struct vx_sftp *sftp)
-{
-    struct vx_session *session = sftp->session;
-    bool cut = session->cut;
-    int cut_errno = session->cut_errno;
-
-    if (sftp->handle == NULL || session->ssh == NULL)
-        return;
-    session->cut = true;
-    session->cut_errno = ECONNRESET;
-    for (int i = 0; i < 100 && sftp->handle != NULL; i++) {
-        if (libssh2_sftp_close_handle(sftp->handle) != LIBSSH2_ERROR_EAGAIN)
-            sftp->handle = NULL;
-    }
-    session->cut = cut;
-    session->cut_errno = cut_errno;
 }
 
 static void lost(struct vx_ssh_op *op, const struct vx_err *err)

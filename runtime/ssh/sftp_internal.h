@@ -24,13 +24,14 @@ struct vx_sftp {
     LIBSSH2_SFTP *sftp;
     LIBSSH2_SFTP_HANDLE *handle;
     struct vx_err over;
+    struct vx_timer *limit; /* of starting */
 
     struct vx_sftp_request *request;
     vx_sftp_cb done;
     void *arg;
     int step;     /* of the request */
     bool closing; /* the handle is being closed; outcome says what comes after */
-    struct vx_err outcome;
+    struct vx_err outcome, refusal;
     char *chunk; /* of get */
     size_t chunk_len, chunk_given;
     uint64_t moved; /* bytes of get and put */

@@ -91,31 +91,61 @@ static enum vx_sftp_turn do_list(struct vx_sftp *sftp)
     return rc < 0 ? vx_sftp_refused(sftp, rc, "cannot read the folder") : VX_SFTP_DONE;
 }
 
-static enum vx_sftp_turn do_link(struct vx_sftp *sftp)
+static enum vx_sftp_turn do_readlink(struct vx_sftp *sftp)
 {
     struct vx_sftp_request *r = sftp->request;
     char target[NAME_LEN];
-    int rc = 0;
+    int rc = libssh2_sftp_symlink_ex(sftp->sftp, r->path, (unsigned)strlen(r->path), target,
+                                     sizeof target - 1, LIBSSH2_SFTP_READLINK);
 
-    if (r->verb == VX_SFTP_SYMLINK) {
-        /* OpenSSH takes the two names the other way round than the draft says, and everybody
-         * follows it; libssh2 sends them as they are given. */
-        memset(target, 0, sizeof target);
-        if (strlen(r->path) >= sizeof target) {
-            vx_err_set(&sftp->outcome, VX_LIMIT, 0, "the name is too long");
-            return VX_SFTP_FAILED;
-        }
-        memcpy(target, r->path, strlen(r->path));
-        rc = libssh2_sftp_symlink_ex(sftp->sftp, r->other, (unsigned)strlen(r->other), target,
-                                     (unsigned)strlen(target), LIBSSH2_SFTP_SYMLINK);
-        return rc < 0 ? vx_sftp_refused(sftp, rc, "cannot make the link") : VX_SFTP_DONE;
-    }
-    rc = libssh2_sftp_symlink_ex(sftp->sftp, r->path, (unsigned)strlen(r->path), target,
-                                 sizeof target - 1, LIBSSH2_SFTP_READLINK);
     if (rc < 0)
         return vx_sftp_refused(sftp, rc, "cannot read the link");
     vx_buf_add(&r->text, target, (size_t)rc);
     return VX_SFTP_DONE;
+}
+
+/* libssh2 1.10 reports a link that the server made well as an error: the server is asked. */
+static enum vx_sftp_turn check_link(struct vx_sftp *sftp)
+{
+    enum vx_sftp_turn turn = do_readlink(sftp);
+
+    if (turn == VX_SFTP_FAILED)
+        sftp->outcome = sftp->refusal;
+    if (turn == VX_SFTP_DONE &&
+        strcmp(vx_buf_cstr(&sftp->request->text), sftp->request->other) != 0) {
+        sftp->outcome = sftp->refusal;
+        turn = VX_SFTP_FAILED;
+    }
+    return turn;
+}
+
+static enum vx_sftp_turn do_symlink(struct vx_sftp *sftp)
+{
+    struct vx_sftp_request *r = sftp->request;
+    char path[NAME_LEN];
+    enum vx_sftp_turn turn = VX_SFTP_WAIT;
+    int rc = 0;
+
+    if (sftp->step == 1)
+        return check_link(sftp);
+    if (strlen(r->path) >= sizeof path) {
+        vx_err_set(&sftp->outcome, VX_LIMIT, 0, "the name is too long");
+        return VX_SFTP_FAILED;
+    }
+    strcpy(path, r->path);
+    /* OpenSSH takes the two names the other way round than the draft says, and everybody follows
+     * it; libssh2 sends them as they are given. */
+    rc = libssh2_sftp_symlink_ex(sftp->sftp, r->other, (unsigned)strlen(r->other), path,
+                                 (unsigned)strlen(path), LIBSSH2_SFTP_SYMLINK);
+    if (rc >= 0)
+        return VX_SFTP_DONE;
+    turn = vx_sftp_refused(sftp, rc, "cannot make the link");
+    if (turn != VX_SFTP_FAILED || rc != LIBSSH2_ERROR_SFTP_PROTOCOL)
+        return turn;
+    sftp->refusal = sftp->outcome;
+    sftp->outcome = (struct vx_err){ 0 };
+    sftp->step = 1;
+    return check_link(sftp);
 }
 
 /* Version 3 servers refuse to rename onto an existing file: then that one goes first. */
@@ -169,8 +199,9 @@ enum vx_sftp_turn vx_sftp_small(struct vx_sftp *sftp)
     case VX_SFTP_RENAME:
         return do_rename(sftp);
     case VX_SFTP_SYMLINK:
+        return do_symlink(sftp);
     case VX_SFTP_READLINK:
-        return do_link(sftp);
+        return do_readlink(sftp);
     default:
         return set_stat(sftp);
     }
