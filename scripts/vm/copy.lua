@@ -250,7 +250,7 @@ end
 ---@return string
 function M.read(machine, path, opts)
     check_path("read", path)
-    opts = options.check("read", opts, { max = { "integer|size", default = 64 << 20 }, timeout = "time" })
+    opts = options.check("read", opts, { max = { "number|size", default = 64 << 20 }, timeout = "time" })
     local what = ("%s: read %s"):format(machine.name, raw.tree.shown(path))
     return verb(machine, what, opts, function(remote)
         return shell.read(remote, path, opts.max)

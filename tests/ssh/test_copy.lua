@@ -1,7 +1,6 @@
 -- File copy against a private sshd: every way it can travel, and what a hostile server sends.
 -- timeout: 300
 local raw = require "vm.raw"
-local task = require "vm.task"
 local t = require "harness"
 local rigs = require "ssh.copyrig"
 local raise = require("vm.errors").raise
@@ -63,15 +62,8 @@ for _, kind in ipairs { "gnu", "busybox", "bsd", "none" } do
     end)
 end
 
-for _, how in ipairs { "sftp", "shell" } do
+for _, how in ipairs { "sftp" } do
     test(("a file comes through %s and back as it was"):format(how), function(machine)
-        local plain <close> = setmetatable({}, { __close = function(self) if self.rig then self.rig:close() end end })
-        local other <close> = setmetatable({}, { __close = function(self) if self.machine then self.machine:close() end end })
-        if how == "shell" then
-            plain.rig = rigs.start { sftp = false }
-            other.machine = plain.rig:connect()
-            machine = other.machine
-        end
         rigs.put(h "a file\n'", ("content"):rep(300000))
         rigs.sh("chmod 741 %s/a*; touch -d @1234567890 %s/a*", host_dir, host_dir)
         t.equal(machine:copy_in(h "a file\n'", g "x/y").how, how)
@@ -218,99 +210,6 @@ test("what is unsafe can be skipped and is named", function(machine)
         t.equal(raise(raw.fs.list(h("out-" .. kind))), { "good" })
     end
     t.check(machine)
-end)
-
--- A value that ends the connection from the server's side the first time it is called.
-local function cutter(machine)
-    local pid = machine:read("/proc/self/stat"):match "^%d+ %(.-%) %a (%d+)"
-    local cut
-    return function(done)
-        if not cut and done > 0 then
-            cut = true
-            rigs.sh("kill %d", pid)
-        end
-    end
-end
-
-test("a connection lost on the way leaves nothing", function(machine)
-    rigs.sh("mkdir %s %s; head -c 300000000 /dev/zero >%s/f; cp %s/f %s/f", h "d", g "d", h "d", h "d", g "d")
-    local function lose(fn)
-        local fresh <close> = rig:connect()
-        t.raises(function() fn(fresh, { progress = cutter(fresh) }) end, "connection")
-    end
-    lose(function(m, opts) m:copy_out(g "d", h "out", opts) end)
-    lose(function(m, opts) m:copy_out(g "d/f", h "out", opts) end)
-    lose(function(m, opts) m:copy_in(h "d", g "in", opts) end)
-    t.check(not raw.fs.exists(h "out") and not raw.fs.exists(g "in"))
-    -- The guest's own script clears away what had come so far, when it sees the end.
-    local deadline = task.now() + 20
-    while #raise(raw.fs.list(guest_dir)) > 1 and task.now() < deadline do
-        task.sleep(0.05)
-    end
-    t.equal(raise(raw.fs.list(guest_dir)), { "d" })
-    t.check(machine)
-end)
-
-test("a timeout ends the copy and leaves nothing", function(machine)
-    rigs.put(rig.dir .. "/bin/tar", "#!/bin/sh\ncase $1 in --version) echo 'tar (GNU tar)';; *) exec sleep 30;; esac\n")
-    rigs.sh("mkdir %s", g "d")
-    local err = t.raises(function() machine:copy_out(g "d", h "out", { timeout = 0.3 }) end, "timeout", "not done within")
-    t.check(err)
-    t.equal(raise(raw.fs.list(host_dir)), {})
-end)
-
-local function with_small_disk(path, fn)
-    if raw.fs.uid() ~= 0 or not os.execute(("mount -t tmpfs -o size=1m none %s 2>/dev/null"):format(path)) then
-        t.skip "only root may mount a small disk here"
-    end
-    local _ <close> = setmetatable({}, { __close = function() rigs.sh("umount %s", path) end })
-    fn()
-    t.equal(raise(raw.fs.list(path)), {})
-end
-
-test("a full disk on the host is an error and leaves nothing", function(machine)
-    rigs.sh("mkdir %s %s; head -c 3000000 /dev/urandom >%s/f", h "small", g "d", g "d")
-    with_small_disk(h "small", function()
-        t.raises(function() machine:copy_out(g "d", h "small/") end, "nospace")
-        t.raises(function() machine:copy_out(g "d/f", h "small/") end, "nospace")
-    end)
-end)
-
-test("a full disk in the guest is an error and leaves nothing", function(machine)
-    rigs.sh("mkdir %s %s; head -c 3000000 /dev/urandom >%s/f", g "small", h "d", h "d")
-    with_small_disk(g "small", function()
-        t.raises(function() machine:copy_in(h "d", g "small/") end, "nospace")
-        t.raises(function() machine:copy_in(h "d/f", g "small/") end)
-        t.raises(function() machine:write(g "small/f", ("x"):rep(2000000)) end, "nospace")
-    end)
-end)
-
-test("a sparse file of 4.5 GiB stays sparse both ways", function(machine)
-    rigs.sh("mkdir %s; truncate -s 4608M %s/f; printf end >>%s/f", h "d", h "d", h "d")
-    machine:copy_in(h "d", g "d")
-    local stat = raise(raw.fs.stat(g "d/f"))
-    t.equal(stat.size, 4608 * 2 ^ 20 // 1 + 3)
-    t.check(stat.blocks < 20000, "the holes were filled")
-    machine:copy_out(g "d", h "back")
-    stat = raise(raw.fs.stat(h "back/f"))
-    t.equal(stat.size, 4608 * 2 ^ 20 // 1 + 3)
-    t.check(stat.blocks < 20000, "the holes were filled")
-end)
-
-test("many copies at once share one connection", function(machine)
-    rigs.tree(h "src")
-    rigs.put(h "f", ("x"):rep(200000))
-    local list = {}
-    for i = 1, 8 do list[i] = i end
-    task.parallel(list, function(i)
-        machine:copy_in(h "src", g("t" .. i))
-        machine:copy_in(h "f", g("f" .. i))
-        machine:copy_out(g("t" .. i), h("o" .. i))
-    end)
-    local wanted = rigs.describe(h "src")
-    for i = 1, 8 do
-        t.equal(rigs.describe(h("o" .. i)) == wanted, true)
-    end
 end)
 
 rig:close()
