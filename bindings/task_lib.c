@@ -259,6 +259,15 @@ static int l_task_cancelled(lua_State *L)
     return 1;
 }
 
+/* task.can_wait() -> whether a call that waits would be allowed here. */
+static int l_task_can_wait(lua_State *L)
+{
+    struct sched *sched = sched_of(L);
+
+    lua_pushboolean(L, sched->running != NULL && lua_isyieldable(L) && sched->no_wait == 0);
+    return 1;
+}
+
 /* task.live() -> how many tasks have not ended. */
 static int l_task_live(lua_State *L)
 {
@@ -344,12 +353,19 @@ static const luaL_Reg task_methods[] = {
 };
 
 static const luaL_Reg functions[] = {
-    { "cancelled", l_task_cancelled }, { "children", l_task_children },
-    { "event", l_event_new },          { "grace", l_task_grace },
-    { "handles", l_task_handles },     { "live", l_task_live },
-    { "locals", l_task_locals },       { "now", l_task_now },
-    { "running", l_task_running },     { "sleep", l_task_sleep },
-    { "spawn", l_task_spawn },         { NULL, NULL },
+    { "can_wait", l_task_can_wait },
+    { "cancelled", l_task_cancelled },
+    { "children", l_task_children },
+    { "event", l_event_new },
+    { "grace", l_task_grace },
+    { "handles", l_task_handles },
+    { "live", l_task_live },
+    { "locals", l_task_locals },
+    { "now", l_task_now },
+    { "running", l_task_running },
+    { "sleep", l_task_sleep },
+    { "spawn", l_task_spawn },
+    { NULL, NULL },
 };
 
 int luaopen_raw_task(lua_State *L)

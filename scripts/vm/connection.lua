@@ -2,6 +2,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
+local reaper = require "vm.reaper"
 local shutdown = require "vm.shutdown"
 local task = require "vm.task"
 
@@ -132,6 +133,6 @@ function Connection:close()
     self.events:ended()
 end
 
-Connection.__close = Connection.close
+Connection.__close = reaper.close
 
 return M

@@ -19,6 +19,10 @@ local function build_disks(self, what)
     for i, item in ipairs(spec.disks) do
         disks[#disks + 1] = files:more_disk(what, item, i + 1)
     end
+    self.disk_paths = {}
+    for i, item in ipairs(disks) do
+        self.disk_paths[i] = item.path
+    end
     for _, path in ipairs(spec.media) do
         disks[#disks + 1] = { path = path, format = "raw", cdrom = true, readonly = true }
     end

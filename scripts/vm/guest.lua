@@ -2,6 +2,7 @@
 -- ports and snapshots have files of their own, and commands reach it through the connection of vm.ssh.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
+local reaper = require "vm.reaper"
 local scope = require "vm.scope"
 local task = require "vm.task"
 
@@ -229,8 +230,8 @@ function Guest:info()
     self:check_open("info")
     local info = self:raise("info", self.domain:info())
     local disks = {}
-    for i, path in ipairs { self.files:path("disk.qcow2") } do
-        local block = self.domain:block_info("vda") or {}
+    for i, path in ipairs(self.disk_paths) do
+        local block = self:raise("info", self.domain:block_info(path))
         disks[i] = { path = path, size = block.capacity, used = block.allocation }
     end
     return {
@@ -310,8 +311,6 @@ function Guest:close()
     end
 end
 
-Guest.__close = function(self)
-    self:close()
-end
+Guest.__close = reaper.close
 
 return Guest

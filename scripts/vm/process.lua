@@ -2,6 +2,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
+local reaper = require "vm.reaper"
 local scope = require "vm.scope"
 local shell = require "vm.shell"
 
@@ -189,6 +190,6 @@ function Process:close()
     end
 end
 
-Process.__close = Process.close
+Process.__close = reaper.close
 
 return M

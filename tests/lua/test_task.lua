@@ -364,6 +364,24 @@ t.test("an_owned_object_is_closed_with_its_task_unless_it_is_returned", function
     t.equal(closed, { "in a list", "left", "returned" })
 end)
 
+t.test("what_cannot_wait_hands_its_closing_to_the_reaper", function()
+    local reaper = require "vm.reaper"
+    local closed = vm.raw.task.event()
+    local object = { close = function()
+        vm.sleep(0.01)
+        closed:notify()
+    end }
+    local co = coroutine.create(function()
+        local _ <close> = setmetatable({}, { __close = function() reaper.close(object) end })
+        coroutine.yield()
+    end)
+    coroutine.resume(co)
+    t.equal(coroutine.close(co), true)
+    t.check(closed:wait(5), "it was not closed")
+    reaper.close(object)
+    t.check(closed:wait(0), "it was not closed at once")
+end)
+
 t.test("misuse_raises_and_names_what_was_expected", function()
     t.raises(function() vm.spawn("x") end, "usage", "vm.spawn: a function expected")
     t.raises(function() vm.sleep("soon") end, "usage", "vm.sleep: a time")
