@@ -153,10 +153,13 @@ static int start_transport(lua_State *L, struct l_copy *copy, struct vx_session 
     return copy->stream != NULL ? 0 : -1;
 }
 
-/* start(session, { work =, command = | sftp =, remote =, ... }): moves files between the host and the
+/* start(session, { work =, command = | sftp =, remote =, ... }): moves files between the host
+ * and the
  * standard input or output of a command, or a file over SFTP, in the background.
- *   work = "pack": sources = {{ path =, name =, follow = }}, exclude =, gnu =, last_name =, last_data =
- *   work = "unpack": path = an empty folder, strip =, exclude =, max_bytes =, max_entries =, skip_unsafe =
+ *   work = "pack": sources = {{ path =, name =, follow = }}, exclude =, gnu =, last_name =,
+ * last_data =
+ *   work = "unpack": path = an empty folder, strip =, exclude =, max_bytes =, max_entries =,
+ * skip_unsafe =
  *   work = "read" or "write": path = a file; max_bytes =
  * Raises on wrong types. Returns a job; or nil, err. */
 static int l_start(lua_State *L)
@@ -233,7 +236,8 @@ static int wait_finish(lua_State *L, struct wait *wait)
     return 1;
 }
 
-/* wait([seconds]): waits until the job is over and its thread has ended. true; false when the time is
+/* wait([seconds]): waits until the job is over and its thread has ended. true; false when the
+ * time is
  * up before; or nil, err when the copy failed. */
 static int l_wait(lua_State *L)
 {
@@ -259,7 +263,8 @@ static void set_count(lua_State *L, const char *name, uint64_t value)
     lua_setfield(L, -2, name);
 }
 
-/* count(): { bytes =, files =, folders =, links =, skipped =, moved = } so far; moved is what went over
+/* count(): { bytes =, files =, folders =, links =, skipped =, moved = } so far; moved is what
+ * went over
  * the wire. skipped_names, a line each, only once the job is over. */
 static int l_count(lua_State *L)
 {
@@ -282,7 +287,8 @@ static int l_count(lua_State *L)
     return 1;
 }
 
-/* result(): of a job that ended without error: { status =, signal =, words =, early = } of the command,
+/* result(): of a job that ended without error: { status =, signal =, words =, early = } of the
+ * command,
  * { mode =, mtime =, size = } of a file fetched by SFTP. */
 static int l_result(lua_State *L)
 {

@@ -166,8 +166,10 @@ static int walk_finish(lua_State *L, struct wait *wait)
     return 1;
 }
 
-/* walk(root, { follow =, exclude = }): waits; what is there, the root (path "") first, folders before
- * their content: {{ path =, type = "file" | "dir" | "link" | "other", mode =, mtime =, size =, target = }}.
+/* walk(root, { follow =, exclude = }): waits; what is there, the root (path "") first, folders
+ * before
+ * their content: {{ path =, type = "file" | "dir" | "link" | "other", mode =, mtime =, size =,
+ * target = }}.
  */
 static int l_walk(lua_State *L)
 {
@@ -200,8 +202,10 @@ static int done_finish(lua_State *L, struct wait *wait)
     return 1;
 }
 
-/* merge(from, to, { mirror =, exclude =, keep = }): waits; moves what is in the folder `from` into the
- * folder `to` by renaming. true, or nil, err: kind "exists" when a folder meets something else. */
+/* merge(from, to, { mirror =, exclude =, keep = }): waits; moves what is in the folder `from`
+ * into the
+ * folder `to` by renaming. true, or nil, err: kind "exists" when a folder meets something else.
+ */
 static int l_merge(lua_State *L)
 {
     const char *from = luaL_checkstring(L, 1);
@@ -287,7 +291,8 @@ static int l_mkdir(lua_State *L)
     return push_done(L, mkdir(path, (mode_t)luaL_checkinteger(L, 2)), "make the folder", path);
 }
 
-/* set(path, mode, mtime): permission bits and time of change (seconds) of a file or folder, of a link
+/* set(path, mode, mtime): permission bits and time of change (seconds) of a file or folder, of
+ * a link
  * only the time. */
 static int l_set(lua_State *L)
 {

@@ -57,7 +57,8 @@ function M.start(opts)
     for _, tool in ipairs(TOOLS) do
         M.sh("ln -s \"$(command -v %s)\" %s/bin/%s", tool, dir, tool)
     end
-    M.put(dir .. "/bin/sftp-server", "#!/bin/sh\nexec /usr/lib/openssh/sftp-server\n")
+    M.put(dir .. "/bin/sftp-server",
+        "#!/bin/sh\nexec /usr/lib/openssh/sftp-server\n")
     M.sh("chmod 755 %s/bin/sftp-server", dir)
     local server
     local port
@@ -142,7 +143,8 @@ function M.describe(path, loose)
     local lines = {}
     for _, item in ipairs(raise(raw.tree.walk(path, {}))) do
         local digest = item.type == "file" and raise(raw.fs.sha256(item.path == "" and path or path .. "/" .. item.path)) or item.target or ""
-        lines[#lines + 1] = ("%s %s %o %d %s"):format(item.path, item.type, item.type == "link" and 0 or item.mode,
+        lines[#lines + 1] = ("%s %s %o %d %s"):format(
+            item.path, item.type, item.type == "link" and 0 or item.mode,
             loose and item.type ~= "file" and 0 or item.mtime, digest)
     end
     return table.concat(lines, "\n")

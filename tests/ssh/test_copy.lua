@@ -36,7 +36,8 @@ local function h(name) return host_dir .. "/" .. name end
 t.baseline()
 
 for _, kind in ipairs { "gnu", "busybox", "bsd", "none" } do
-    test(("a tree comes through %s and back as it was"):format(kind == "none" and "SFTP" or kind .. " tar"), function(machine)
+    local way = kind == "none" and "SFTP" or kind .. " tar"
+    test(("a tree comes through %s and back as it was"):format(way), function(machine)
         if kind == "bsd" and not raw.fs.exists "/usr/bin/bsdtar" then t.skip "bsdtar is not installed" end
         if kind == "busybox" and not raw.fs.exists "/usr/bin/busybox" then t.skip "busybox is not installed" end
         rig:tar(kind)
@@ -109,7 +110,9 @@ end)
 
 test("exclude leaves out, both ways, and shields from delete", function(machine)
     rigs.sh("mkdir -p %s/obj %s/src/obj", h "s", h "s")
-    for _, name in ipairs { "keep.c", "drop.o", "obj/x", "src/obj/y", "src/a.o", "src/b.c" } do rigs.put(h("s/" .. name), "x") end
+    for _, name in ipairs { "keep.c", "drop.o", "obj/x", "src/obj/y", "src/a.o", "src/b.c" } do
+        rigs.put(h("s/" .. name), "x")
+    end
     machine:copy_in(h "s", g "s", { exclude = { "*.o", "/obj" } })
     t.check(not raw.fs.exists(g "s/drop.o") and not raw.fs.exists(g "s/obj") and not raw.fs.exists(g "s/src/a.o"))
     t.check(raw.fs.exists(g "s/src/obj/y") and raw.fs.exists(g "s/keep.c"))
@@ -170,7 +173,8 @@ end)
 local attacks = {
     { "an absolute name", "unsafe", rigs.entry("0", rig.dir .. "/evil", { content = "x" }), "/evil: an absolute name" },
     { "a name with dots", "unsafe", rigs.entry("0", "a/../../../evil", { content = "x" }), "with '%.%.'" },
-    { "a link that leads outside", "unsafe", rigs.entry("2", "l", { target = "../../x" }), "l: a symbolic link that leads" },
+    { "a link that leads outside", "unsafe", rigs.entry("2", "l", { target = "../../x" }),
+        "l: a symbolic link that leads" },
     { "an absolute link", "unsafe", rigs.entry("2", "l", { target = "/etc" }), "l: a symbolic link that leads" },
     { "a file through a link", "unsafe", rigs.entry("5", "d") .. rigs.entry("2", "l", { target = "d" }) ..
         rigs.entry("0", "l/evil", { content = "x" }), "l/evil: its way" },
