@@ -81,8 +81,12 @@ t.test("a_process_that_names_the_runs_folder_does_not_outlive_it", function()
     local result = cli.run { "-e", [[
         local r = require "vm.run".open()
         -- Stands in for a QEMU that nobody closed.
-        os.execute("setsid sh -c 'sleep 100; true' stand-in " .. r.root .. "/disk >/dev/null 2>&1 </dev/null &")
-        while #vm.raw.run.processes { r.root } == 0 do vm.sleep(0.02) end
+        os.execute("setsid tail -f /dev/null -- stand-in=" .. r.root .. "/disk >/dev/null 2>&1 </dev/null &")
+        local function is_there()
+            local found = vm.raw.run.processes { r.root }[1]
+            return found and found.name == "tail" -- and no longer the shell that starts it
+        end
+        while not is_there() do vm.sleep(0.02) end
         print(r.root)
     ]] }
     local root = result.stdout:match "%S+"

@@ -1,5 +1,5 @@
 -- The guardian: what happens to a run whose runtime is killed. The processes of the run are stand-ins
--- here (a shell whose command line names the run's folder, as QEMU's does); tests/e2e has real ones.
+-- here (a tail whose command line names the run's folder, as QEMU's does); tests/e2e has real ones.
 local vm = require "vm"
 local host = require "vm.host"
 local t = require "harness"
@@ -15,10 +15,17 @@ local HOLD <const> = [[
     require "vm.run".ram_file("guest.ram", 4 * 2^20 // 1)
     io.open(r.dir .. "/disk.qcow2", "w"):close()
     for _, folder in ipairs { r.root, r.dir } do
-        os.execute("setsid sh -c 'sleep 1000; true' stand-in -object file=" .. folder
+        os.execute("setsid tail -f /dev/null -- stand-in=" .. folder
             .. "/x,id=1 >/dev/null 2>&1 </dev/null &")
     end
-    while #vm.raw.run.processes { r.root, r.dir } < 2 do vm.sleep(0.02) end
+    -- Not before they are what they stand in for: the shells that start them name the folder, too.
+    local function ready(wanted, paths)
+        for _, process in ipairs(vm.raw.run.processes(paths)) do
+            wanted = process.name == "tail" and wanted - 1 or wanted
+        end
+        return wanted == 0
+    end
+    while not ready(2, { r.root, r.dir }) do vm.sleep(0.02) end
     print("up", r.id, r.root, r.dir, r.ram or r.dir, vm.raw.fs.pid())
     io.stdout:flush()
     vm.sleep(1000)
@@ -86,7 +93,7 @@ t.test("only_processes_of_that_run_are_killed_and_links_are_not_followed", funct
     assert(fs.symlink(other, r.dir .. "/link"))
     -- Its command line names a longer name that only begins like the run's.
     local _ <close> = assert(vm.raw.process.start {
-        argv = { "sh", "-c", "sleep 1000; true", "bystander", r.root .. "-other/file" },
+        argv = { "tail", "-f", "/dev/null", "--", r.root .. "-other/file" },
     })
     process:kill(KILL)
     cli.wait_for("the guardian to clear up", function() return is_gone(r) end, 15)

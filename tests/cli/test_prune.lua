@@ -7,12 +7,19 @@ local fs, run = vm.raw.fs, vm.raw.run
 
 local KILL <const>, STOP <const>, INT <const> = 9, 19, 2
 
--- A run with a stand-in for QEMU: a shell whose command line names the run's folder.
+-- A run with a stand-in for QEMU: a tail whose command line names the run's folder.
 local HOLD <const> = [[
     local r = require "vm.run".open()
     require "vm.run".ram_file("guest.ram", 4 * 2^20 // 1)
-    os.execute("setsid sh -c 'sleep 1000; true' stand-in " .. r.root .. "/x >/dev/null 2>&1 </dev/null &")
-    while #vm.raw.run.processes { r.root } < 1 do vm.sleep(0.02) end
+    os.execute("setsid tail -f /dev/null -- stand-in=" .. r.root .. "/x >/dev/null 2>&1 </dev/null &")
+    -- Not before they are what they stand in for: the shells that start them name the folder, too.
+    local function ready(wanted, paths)
+        for _, process in ipairs(vm.raw.run.processes(paths)) do
+            wanted = process.name == "tail" and wanted - 1 or wanted
+        end
+        return wanted == 0
+    end
+    while not ready(1, { r.root }) do vm.sleep(0.02) end
     print("up", r.id, r.root, r.dir, r.ram or r.dir)
     io.stdout:flush()
     vm.sleep(1000)
