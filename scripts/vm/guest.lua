@@ -59,6 +59,10 @@ end
 function Guest:raise(verb, value, err, ...)
     if value == nil and err ~= nil then
         err.guest = self.name
+        local said = ("guest %s: "):format(self.name)
+        if err.message:sub(1, #said) == said then -- what() says it
+            err.message = err.message:sub(#said + 1)
+        end
         error(errors.prefix(err, self:what(verb)), 0)
     end
     return value, err, ...

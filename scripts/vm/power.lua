@@ -40,7 +40,7 @@ local start_spec = {
 
 ---What to wait for, when a guest starts.
 ---@class vm.StartOptions
----@field wait? "none"|"console"|"commands" until then: its sign on the console, or commands can be run (where a login is known)
+---@field wait? "none"|"console"|"commands" until its sign is on the console, or commands can be run (the default)
 ---@field timeout? number|string 120 s, three times that when emulated
 
 ---Starts the guest and waits until it is of use.

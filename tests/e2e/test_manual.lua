@@ -1,0 +1,80 @@
+-- timeout: 600
+-- The manual's pieces of Lua run, and print what they say they print.
+local vm = require "vm"
+local t = require "harness"
+local fs = vm.raw.fs
+
+local folder = os.getenv "VMATRIX_SOURCE" .. "/docs/manual/"
+
+-- What every piece may use.
+local guest = vm.boot { image = "seed", name = "manual", memory = "256MiB" }
+t.baseline()
+
+-- The pieces of a chapter: their text and their first line.
+local function pieces(text)
+    local found, lines, first, number = {}, nil, nil, 0
+    for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+        number = number + 1
+        if line == "```lua" then
+            lines, first = {}, number
+        elseif line == "```" and lines then
+            found[#found + 1] = { text = ("\n"):rep(first) .. table.concat(lines, "\n"), line = first }
+            lines = nil
+        elseif lines then
+            lines[#lines + 1] = line
+        end
+    end
+    return found
+end
+
+-- "print(x)   --> y" promises that y is printed, after whatever is printed without a promise.
+local function check(chapter, piece)
+    local printed, at = {}, 0
+    local env = setmetatable({ vm = vm, guest = guest }, { __index = _G })
+    function env.print(...)
+        local words = table.pack(...)
+        for i = 1, words.n do
+            words[i] = tostring(words[i])
+        end
+        for line in (table.concat(words, "\t") .. "\n"):gmatch "([^\n]*)\n" do
+            printed[#printed + 1] = line
+        end
+    end
+    local chunk = t.check(load(piece.text, "@" .. chapter, "t", env))
+    vm.spawn(chunk):join()
+    for promise in piece.text:gmatch "%-%-> ([^\n]+)" do
+        repeat
+            at = at + 1
+            t.check(at <= #printed, ("%s:%d: %q was not printed, but\n%s"):format(chapter, piece.line, promise,
+                table.concat(printed, "\n")))
+        until printed[at] == promise
+    end
+end
+
+local chapters = {}
+for _, name in ipairs(assert(fs.list(folder))) do
+    if name:find "%.md$" then
+        chapters[#chapters + 1] = name
+    end
+end
+table.sort(chapters)
+
+for _, chapter in ipairs(chapters) do
+    local found = pieces(assert(fs.read(folder .. chapter, 1 << 20)))
+    if #found > 0 then
+        t.test(("the pieces of %s do what they say"):format(chapter), function()
+            for _, piece in ipairs(found) do
+                check(chapter, piece)
+            end
+        end)
+    end
+end
+
+t.test("a_broken_promise_is_seen", function()
+    check("none", { text = "print(1)\nprint(2) --> 2\nprint 'a\\nb' --> a", line = 1 })
+    t.raises(function() check("none", { text = "print(1) --> 2", line = 1 }) end, nil, "was not printed")
+    t.equal(#pieces "```lua\nx()\n```\n```text\ny\n```\n", 1)
+end)
+
+guest:close()
+t.finish()
