@@ -20,7 +20,7 @@ Guest.__name = "vm.Guest"
 Guest.EMULATION_FACTOR = 3
 
 -- The verbs that have a file of their own; exec and copy are the same for any machine.
-for _, part in ipairs { "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.exec" } do
+for _, part in ipairs { "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.exec", "vm.copy" } do
     for name, method in pairs(require(part).methods) do
         Guest[name] = method
     end
