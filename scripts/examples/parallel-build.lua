@@ -2,7 +2,7 @@
 -- Run: vmatrix scripts/examples/parallel-build.lua [FOLDER]
 local vm = require "vm"
 
-local folder = arg[1] or "parallel-build-output"
+local folder = arg[1] or "output/parallel-build" -- relative paths start at this script's folder
 
 local results = vm.parallel({ "x86_64", "aarch64", "riscv64" }, function(arch)
     local guest <close> = vm.boot { image = "seed", arch = arch, memory = "256MiB" }

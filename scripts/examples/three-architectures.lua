@@ -2,7 +2,7 @@
 -- Run: vmatrix scripts/examples/three-architectures.lua [FOLDER]
 local vm = require "vm"
 
-local folder = arg[1] or "three-architectures"
+local folder = arg[1] or "output/three-architectures" -- relative paths start at this script's folder
 local started = vm.now()
 
 local function say(guest, format, ...)
