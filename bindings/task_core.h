@@ -10,7 +10,8 @@
 
 #define TASK_TYPE "vmatrix.task"
 
-/* How long <close> handlers of a cancelled task may wait, unless the scheduler is told otherwise. */
+/* How long <close> handlers of a cancelled task may wait, unless the scheduler is told
+ * otherwise. */
 #define TASK_GRACE_SECONDS 30
 
 enum task_state {

@@ -143,8 +143,8 @@ static int l_exit(lua_State *L)
         host.exiting = true;
         cancel_main("os.exit", code);
     }
-    /* Never returns, if it can be helped: not even to a handler that runs because of a cancellation.
-     * What __gc raises nobody sees. */
+    /* Never returns, if it can be helped: not even to a handler that runs because of a
+     * cancellation. What __gc raises nobody sees. */
     if (task != NULL && !in_finalizer(L)) {
         if (task->delivered)
             task_rethrow(L, task);

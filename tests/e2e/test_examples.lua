@@ -15,7 +15,9 @@ local wanted = {
         says = { "reverted; the greeting says: Hello, ", "all three are gone again" },
         leaves = { "x86_64.txt", "aarch64.txt", "riscv64.txt" },
     },
-    ["snapshot-and-revert"] = { says = { "the message of the day is gone", "all is well", "  clean, made when it was running" } },
+    ["snapshot-and-revert"] = {
+        says = { "the message of the day is gone", "all is well", "  clean, made when it was running" },
+    },
     ["copy"] = { says = { "." } },
     ["parallel-build"] = {
         says = { "made on x86_64", "made on aarch64", "made on riscv64" },

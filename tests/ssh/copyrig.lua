@@ -46,7 +46,8 @@ Subsystem sftp %s/bin/sftp-server
 SetEnv PATH=%s/bin
 ]]
 
--- Starts a server, without SFTP when opts.sftp is false. Returns { dir, machine, port, close }; nil and why when the machine cannot.
+-- Starts a server, without SFTP when opts.sftp is false. Returns { dir, machine, port, close }; nil and
+-- why when the machine cannot.
 function M.start(opts)
     if not raw.fs.exists "/usr/sbin/sshd" then
         return nil, "no /usr/sbin/sshd"
@@ -142,7 +143,8 @@ end
 function M.describe(path, loose)
     local lines = {}
     for _, item in ipairs(raise(raw.tree.walk(path, {}))) do
-        local digest = item.type == "file" and raise(raw.fs.sha256(item.path == "" and path or path .. "/" .. item.path)) or item.target or ""
+        local full = item.path == "" and path or path .. "/" .. item.path
+        local digest = item.type == "file" and raise(raw.fs.sha256(full)) or item.target or ""
         lines[#lines + 1] = ("%s %s %o %d %s"):format(
             item.path, item.type, item.type == "link" and 0 or item.mode,
             loose and item.type ~= "file" and 0 or item.mtime, digest)
