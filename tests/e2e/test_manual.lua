@@ -1,10 +1,11 @@
 -- timeout: 600
--- The manual's pieces of Lua run, and print what they say they print.
+-- The pieces of Lua in the manual and in README.md run, and print what they say they print.
 local vm = require "vm"
 local t = require "harness"
 local fs = vm.raw.fs
 
-local folder = os.getenv "VMATRIX_SOURCE" .. "/docs/manual/"
+local root = os.getenv "VMATRIX_SOURCE" .. "/"
+local folder = "docs/manual/"
 
 -- What every piece may use.
 local guest = vm.boot { image = "seed", name = "manual", memory = "256MiB" }
@@ -51,16 +52,16 @@ local function check(chapter, piece)
     end
 end
 
-local chapters = {}
-for _, name in ipairs(assert(fs.list(folder))) do
+local chapters = { "README.md" }
+for _, name in ipairs(assert(fs.list(root .. folder))) do
     if name:find "%.md$" then
-        chapters[#chapters + 1] = name
+        chapters[#chapters + 1] = folder .. name
     end
 end
 table.sort(chapters)
 
 for _, chapter in ipairs(chapters) do
-    local found = pieces(assert(fs.read(folder .. chapter, 1 << 20)))
+    local found = pieces(assert(fs.read(root .. chapter, 1 << 20)))
     if #found > 0 then
         t.test(("the pieces of %s do what they say"):format(chapter), function()
             for _, piece in ipairs(found) do
