@@ -14,12 +14,10 @@
 #include "runtime/data/digest.h"
 #include "runtime/data/key.h"
 #include "runtime/data/unpack.h"
-#include "runtime/loop/pool.h"
 #include "bindings/error.h"
 #include "bindings/fields.h"
-#include "bindings/task.h"
+#include "bindings/job.h"
 
-#define JOB_TYPE "vm.raw.data.job"
 #define KEY_TYPE "vm.raw.data.key"
 
 /* sha256(bytes): in hexadecimal. */
@@ -65,11 +63,8 @@ static int l_ed25519(lua_State *L)
     return 1;
 }
 
-struct l_job;
-
-/* What the pool works on; it outlives the task that asked. */
-struct job {
-    struct l_job *op; /* NULL: nobody waits for it any more */
+struct data_job {
+    struct job job;
     char *out;
     char *compress, *after;
     struct vx_cpio_opts opts;
@@ -78,18 +73,12 @@ struct job {
     char *data;
     size_t len, max;
     struct vx_buf unpacked;
-    int rc;
-    struct vx_err err;
 };
 
-struct l_job {
-    struct wait wait;
-    struct job *job;
-    bool running;
-};
-
-static void free_job(struct job *job)
+static void dispose(struct job *base)
 {
+    struct data_job *job = (struct data_job *)base;
+
     for (size_t i = 0; i < job->count; i++) {
         const struct vx_cpio_entry *entry = &job->entries[i];
 
@@ -104,54 +93,6 @@ static void free_job(struct job *job)
     free(job->after);
     free(job->data);
     vx_buf_free(&job->unpacked);
-    free(job);
-}
-
-static int release_job(lua_State *L)
-{
-    struct l_job *op = luaL_checkudata(L, 1, JOB_TYPE);
-    struct job *job = op->job;
-
-    op->job = NULL;
-    if (job == NULL)
-        return 0;
-    if (op->running)
-        job->op = NULL;
-    else
-        free_job(job);
-    return 0;
-}
-
-static void job_done(void *arg)
-{
-    struct job *job = arg;
-
-    if (job->op == NULL) {
-        free_job(job);
-    } else {
-        job->op->running = false;
-        wait_done(&job->op->wait);
-    }
-}
-
-/* The operation owns its job until the pool has it; filling the job may raise meanwhile. */
-static struct l_job *new_job(lua_State *L)
-{
-    struct l_job *op = l_new_op(L, sizeof *op, JOB_TYPE, release_job);
-
-    op->job = vx_zalloc(sizeof *op->job);
-    op->job->op = op;
-    return op;
-}
-
-static int run_job(lua_State *L, struct l_job *op, vx_work_fn work, task_finish finish)
-{
-    struct vx_err err;
-
-    if (vx_pool_run(task_loop(L), work, job_done, op->job, &err) != 0)
-        return l_push_fail(L, &err);
-    op->running = true;
-    return task_park(L, &op->wait, finish);
 }
 
 static char *copy_field(lua_State *L, const char *name, size_t *len)
@@ -171,7 +112,7 @@ static char *copy_field(lua_State *L, const char *name, size_t *len)
 }
 
 /* Reads the entry on top of the stack; job->count counts it first, so that a raise frees it. */
-static void check_entry(lua_State *L, struct job *job)
+static void check_entry(lua_State *L, struct data_job *job)
 {
     struct vx_cpio_entry *entry = &job->entries[job->count++];
 
@@ -192,19 +133,9 @@ static void check_entry(lua_State *L, struct job *job)
 
 static void cpio_work(void *arg)
 {
-    struct job *job = arg;
+    struct data_job *job = arg;
 
-    job->rc = vx_cpio_write(job->out, job->entries, job->count, &job->opts, &job->err);
-}
-
-static int cpio_finish(lua_State *L, struct wait *wait)
-{
-    struct job *job = ((struct l_job *)wait)->job;
-
-    if (job->rc != 0)
-        return l_push_fail(L, &job->err);
-    lua_pushboolean(L, true);
-    return 1;
+    job->job.rc = vx_cpio_write(job->out, job->entries, job->count, &job->opts, &job->job.err);
 }
 
 /* cpio(out, entries, [options]): waits; writes an archive of the entries in their order, each
@@ -214,7 +145,7 @@ static int cpio_finish(lua_State *L, struct wait *wait)
 static int l_cpio(lua_State *L)
 {
     const char *out = luaL_checkstring(L, 1);
-    struct l_job *op = NULL;
+    struct data_job *job = NULL;
     lua_Unsigned count = 0;
 
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -224,41 +155,40 @@ static int l_cpio(lua_State *L)
         lua_newtable(L);
     }
     luaL_checktype(L, 3, LUA_TTABLE);
-    check_may_wait(L, "data.cpio");
-    op = new_job(L);
-    op->job->out = vx_strdup(out);
-    op->job->compress = vx_strdup(field_string(L, 3, "compress", "none"));
+    job = l_job_new(L, "data.cpio", sizeof *job, dispose);
+    job->out = vx_strdup(out);
+    job->compress = vx_strdup(field_string(L, 3, "compress", "none"));
     if (field_string(L, 3, "after", NULL) != NULL)
-        op->job->after = vx_strdup(field_string(L, 3, "after", NULL));
-    op->job->opts = (struct vx_cpio_opts){
-        .compress = op->job->compress,
-        .after = op->job->after,
+        job->after = vx_strdup(field_string(L, 3, "after", NULL));
+    job->opts = (struct vx_cpio_opts){
+        .compress = job->compress,
+        .after = job->after,
         .mode = (unsigned)field_integer(L, 3, "mode", 0),
         .scratch = field_bool(L, 3, "scratch", false),
     };
-    op->job->entries = vx_zalloc((size_t)(count + 1) * sizeof *op->job->entries);
+    job->entries = vx_zalloc((size_t)(count + 1) * sizeof *job->entries);
     for (lua_Unsigned i = 1; i <= count; i++) {
         lua_rawgeti(L, 2, (lua_Integer)i);
         luaL_argcheck(L, lua_istable(L, -1), 2, "each entry must be a table");
-        check_entry(L, op->job);
+        check_entry(L, job);
         lua_pop(L, 1);
     }
-    return run_job(L, op, cpio_work, cpio_finish);
+    return l_job_run(L, job, cpio_work, l_job_true);
 }
 
 static void unpack_work(void *arg)
 {
-    struct job *job = arg;
+    struct data_job *job = arg;
 
-    job->rc = vx_unpack(job->data, job->len, job->max, &job->unpacked, &job->err);
+    job->job.rc = vx_unpack(job->data, job->len, job->max, &job->unpacked, &job->job.err);
 }
 
 static int unpack_finish(lua_State *L, struct wait *wait)
 {
-    struct job *job = ((struct l_job *)wait)->job;
+    struct data_job *job = l_job_of(wait);
 
-    if (job->rc != 0)
-        return l_push_fail(L, &job->err);
+    if (job->job.rc != 0)
+        return l_push_fail(L, &job->job.err);
     lua_pushlstring(L, vx_buf_cstr(&job->unpacked), job->unpacked.len);
     return 1;
 }
@@ -270,16 +200,15 @@ static int l_decompress(lua_State *L)
     size_t len = 0;
     const char *data = luaL_checklstring(L, 1, &len);
     lua_Integer max = luaL_optinteger(L, 2, 256 * 1024 * 1024);
-    struct l_job *op = NULL;
+    struct data_job *job = NULL;
 
     luaL_argcheck(L, max >= 0, 2, "max must not be negative");
-    check_may_wait(L, "data.decompress");
-    op = new_job(L);
-    op->job->data = vx_alloc(len + 1);
-    memcpy(op->job->data, data, len);
-    op->job->len = len;
-    op->job->max = (size_t)max;
-    return run_job(L, op, unpack_work, unpack_finish);
+    job = l_job_new(L, "data.decompress", sizeof *job, dispose);
+    job->data = vx_alloc(len + 1);
+    memcpy(job->data, data, len);
+    job->len = len;
+    job->max = (size_t)max;
+    return l_job_run(L, job, unpack_work, unpack_finish);
 }
 
 static const luaL_Reg functions[] = {

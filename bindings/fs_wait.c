@@ -13,136 +13,68 @@
 #include "runtime/base/buf.h"
 #include "runtime/base/file.h"
 #include "runtime/data/digest.h"
-#include "runtime/loop/pool.h"
 #include "runtime/loop/timer.h"
 #include "bindings/error.h"
-#include "bindings/task.h"
+#include "bindings/job.h"
 
-#define JOB_TYPE       "vm.raw.fs.job"
 #define LOCK_TYPE      "vm.raw.fs.lock"
 #define LOCK_WAIT_TYPE "vm.raw.fs.lock.wait"
 #define LOCK_EVERY     0.05 /* flock cannot be waited for on a loop */
 
-struct l_job;
-
-/* What the pool works on; it outlives the task that asked. */
-struct job {
-    struct l_job *op; /* NULL: nobody waits for it any more */
+struct path_job {
+    struct job job;
     char *path;
     char digest[VX_SHA256_HEX];
-    int rc;
-    struct vx_err err;
 };
 
-struct l_job {
-    struct wait wait;
-    struct job *job;
-};
-
-static int release_job(lua_State *L)
+static void dispose(struct job *base)
 {
-    struct l_job *op = luaL_checkudata(L, 1, JOB_TYPE);
-
-    if (op->job != NULL)
-        op->job->op = NULL;
-    op->job = NULL;
-    return 0;
+    free(((struct path_job *)base)->path);
 }
 
-static void free_job(struct job *job)
-{
-    free(job->path);
-    free(job);
-}
-
-static void job_done(void *arg)
-{
-    struct job *job = arg;
-
-    if (job->op == NULL)
-        free_job(job);
-    else
-        wait_done(&job->op->wait);
-}
-
-static int run_job(lua_State *L, const char *name, vx_work_fn work, task_finish finish)
+static int run_path(lua_State *L, const char *name, vx_work_fn work, task_finish finish)
 {
     const char *path = luaL_checkstring(L, 1);
-    struct l_job *op = NULL;
-    struct job *job = NULL;
-    struct vx_err err;
+    struct path_job *job = l_job_new(L, name, sizeof *job, dispose);
 
-    check_may_wait(L, name);
-    op = l_new_op(L, sizeof *op, JOB_TYPE, release_job);
-    job = vx_zalloc(sizeof *job);
     job->path = vx_strdup(path);
-    if (vx_pool_run(task_loop(L), work, job_done, job, &err) != 0) {
-        free_job(job);
-        return l_push_fail(L, &err);
-    }
-    job->op = op;
-    op->job = job;
-    return task_park(L, &op->wait, finish);
-}
-
-/* The job is the caller's to free: it has run. */
-static struct job *take_job(struct wait *wait)
-{
-    struct l_job *op = (struct l_job *)wait;
-    struct job *job = op->job;
-
-    op->job = NULL;
-    return job;
+    return l_job_run(L, job, work, finish);
 }
 
 static void sha256_work(void *arg)
 {
-    struct job *job = arg;
+    struct path_job *job = arg;
 
-    job->rc = vx_sha256_file(job->path, job->digest, &job->err);
+    job->job.rc = vx_sha256_file(job->path, job->digest, &job->job.err);
 }
 
 static int sha256_finish(lua_State *L, struct wait *wait)
 {
-    struct job *job = take_job(wait);
-    struct job copy = *job;
+    struct path_job *job = l_job_of(wait);
 
-    free_job(job);
-    if (copy.rc != 0)
-        return l_push_fail(L, &copy.err);
-    lua_pushstring(L, copy.digest);
+    if (job->job.rc != 0)
+        return l_push_fail(L, &job->job.err);
+    lua_pushstring(L, job->digest);
     return 1;
 }
 
 /* sha256(path): waits; the file's digest in hexadecimal. */
 static int l_sha256(lua_State *L)
 {
-    return run_job(L, "fs.sha256", sha256_work, sha256_finish);
+    return run_path(L, "fs.sha256", sha256_work, sha256_finish);
 }
 
 static void remove_tree_work(void *arg)
 {
-    struct job *job = arg;
+    struct path_job *job = arg;
 
-    job->rc = vx_file_remove_tree(job->path, &job->err);
-}
-
-static int remove_tree_finish(lua_State *L, struct wait *wait)
-{
-    struct job *job = take_job(wait);
-    struct job copy = *job;
-
-    free_job(job);
-    if (copy.rc != 0)
-        return l_push_fail(L, &copy.err);
-    lua_pushboolean(L, true);
-    return 1;
+    job->job.rc = vx_file_remove_tree(job->path, &job->job.err);
 }
 
 /* remove_tree(path): waits; removes a file or a folder with all in it, following no link. */
 static int l_remove_tree(lua_State *L)
 {
-    return run_job(L, "fs.remove_tree", remove_tree_work, remove_tree_finish);
+    return run_path(L, "fs.remove_tree", remove_tree_work, l_job_true);
 }
 
 struct l_lock {

@@ -10,78 +10,44 @@
 #include "runtime/base/buf.h"
 #include "runtime/base/proc.h"
 #include "runtime/base/sweep.h"
-#include "runtime/loop/pool.h"
 #include "runtime/loop/process.h"
 #include "bindings/error.h"
-#include "bindings/task.h"
+#include "bindings/job.h"
 
-#define JOB_TYPE "vm.raw.run.job"
-
-struct l_job;
-
-/* What the pool works on; it outlives the task that asked. */
-struct job {
-    struct l_job *op; /* NULL: nobody waits for it any more */
-    char **paths;     /* NULL-terminated */
+struct sweep_job {
+    struct job job;
+    char **paths; /* NULL-terminated */
     bool settle;
     struct vx_sweep done;
-    int rc;
-    struct vx_err err;
 };
 
-struct l_job {
-    struct wait wait;
-    struct job *job;
-};
-
-static int release_job(lua_State *L)
+static void dispose(struct job *base)
 {
-    struct l_job *op = luaL_checkudata(L, 1, JOB_TYPE);
+    struct sweep_job *job = (struct sweep_job *)base;
 
-    if (op->job != NULL)
-        op->job->op = NULL;
-    op->job = NULL;
-    return 0;
-}
-
-static void free_job(struct job *job)
-{
     for (char **path = job->paths; *path != NULL; path++)
         free(*path);
     free(job->paths);
-    free(job);
-}
-
-static void job_done(void *arg)
-{
-    struct job *job = arg;
-
-    if (job->op == NULL)
-        free_job(job);
-    else
-        wait_done(&job->op->wait);
 }
 
 static void sweep_work(void *arg)
 {
-    struct job *job = arg;
+    struct sweep_job *job = arg;
 
-    job->rc = vx_sweep((const char *const *)job->paths, job->settle, &job->done, &job->err);
+    job->job.rc =
+        vx_sweep((const char *const *)job->paths, job->settle, &job->done, &job->job.err);
 }
 
 static int sweep_finish(lua_State *L, struct wait *wait)
 {
-    struct l_job *op = (struct l_job *)wait;
-    struct job copy = *op->job;
+    struct sweep_job *job = l_job_of(wait);
 
-    free_job(op->job);
-    op->job = NULL;
-    if (copy.rc != 0)
-        return l_push_fail(L, &copy.err);
+    if (job->job.rc != 0)
+        return l_push_fail(L, &job->job.err);
     lua_createtable(L, 0, 2);
-    lua_pushinteger(L, copy.done.killed);
+    lua_pushinteger(L, job->done.killed);
     lua_setfield(L, -2, "killed");
-    lua_pushinteger(L, copy.done.removed);
+    lua_pushinteger(L, job->done.removed);
     lua_setfield(L, -2, "removed");
     return 1;
 }
@@ -114,24 +80,13 @@ static int l_sweep(lua_State *L)
     size_t count = 0;
     const char **paths = check_paths(L, &count);
     bool settle = lua_toboolean(L, 2);
-    struct l_job *op = NULL;
-    struct job *job = NULL;
-    struct vx_err err;
+    struct sweep_job *job = l_job_new(L, "run.sweep", sizeof *job, dispose);
 
-    check_may_wait(L, "run.sweep");
-    op = l_new_op(L, sizeof *op, JOB_TYPE, release_job);
-    job = vx_zalloc(sizeof *job);
     job->settle = settle;
     job->paths = vx_zalloc((count + 1) * sizeof *job->paths);
     for (size_t i = 0; i < count; i++)
         job->paths[i] = vx_strdup(paths[i]);
-    if (vx_pool_run(task_loop(L), sweep_work, job_done, job, &err) != 0) {
-        free_job(job);
-        return l_push_fail(L, &err);
-    }
-    job->op = op;
-    op->job = job;
-    return task_park(L, &op->wait, sweep_finish);
+    return l_job_run(L, job, sweep_work, sweep_finish);
 }
 
 /* processes(paths): the processes that sweep would kill, as a list of { pid =, name = }; or nil,

@@ -13,86 +13,30 @@
 #include "bindings/copy.h"
 #include "bindings/error.h"
 #include "bindings/fields.h"
+#include "bindings/job.h"
 #include "bindings/modules.h"
-#include "bindings/task.h"
 #include "runtime/base/buf.h"
 #include "runtime/data/match.h"
 #include "runtime/data/tree.h"
-#include "runtime/loop/pool.h"
 
-#define JOB_TYPE "vm.raw.tree.job"
-
-struct l_job;
-
-/* What the pool works on; it outlives the task that asked. */
-struct job {
-    struct l_job *op; /* NULL: nobody waits for it any more */
+struct tree_job {
+    struct job job;
     bool follow;
     char *path, *to, *keep;
     char **exclude;
     struct vx_tree_merge merge;
     struct vx_buf found;
-    int rc;
-    struct vx_err err;
 };
 
-struct l_job {
-    struct wait wait;
-    struct job *job;
-    bool running;
-};
-
-static void free_job(struct job *job)
+static void dispose(struct job *base)
 {
+    struct tree_job *job = (struct tree_job *)base;
+
     free(job->path);
     free(job->to);
     free(job->keep);
     patterns_free(job->exclude);
     vx_buf_free(&job->found);
-    free(job);
-}
-
-static int release_job(lua_State *L)
-{
-    struct l_job *op = luaL_checkudata(L, 1, JOB_TYPE);
-
-    if (op->job != NULL && op->running)
-        op->job->op = NULL;
-    else if (op->job != NULL)
-        free_job(op->job);
-    op->job = NULL;
-    return 0;
-}
-
-static void job_done(void *arg)
-{
-    struct job *job = arg;
-
-    if (job->op == NULL) {
-        free_job(job);
-        return;
-    }
-    job->op->running = false;
-    wait_done(&job->op->wait);
-}
-
-static struct l_job *new_job(lua_State *L)
-{
-    struct l_job *op = l_new_op(L, sizeof *op, JOB_TYPE, release_job);
-
-    op->job = vx_zalloc(sizeof *op->job);
-    op->job->op = op;
-    return op;
-}
-
-static int run_job(lua_State *L, struct l_job *op, vx_work_fn work, task_finish finish)
-{
-    struct vx_err err;
-
-    if (vx_pool_run(task_loop(L), work, job_done, op->job, &err) != 0)
-        return l_push_fail(L, &err);
-    op->running = true;
-    return task_park(L, &op->wait, finish);
 }
 
 /* One item as text: "type mode mtime size path\0target\0". */
@@ -122,20 +66,20 @@ static int walk_item(const struct vx_tree_item *item, void *arg, struct vx_err *
 
 static void walk_work(void *arg)
 {
-    struct job *job = arg;
+    struct tree_job *job = arg;
 
-    job->rc = vx_tree_walk(job->path, job->follow, (const char *const *)job->exclude, walk_item,
-                           &job->found, &job->err);
+    job->job.rc = vx_tree_walk(job->path, job->follow, (const char *const *)job->exclude,
+                               walk_item, &job->found, &job->job.err);
 }
 
 static int walk_finish(lua_State *L, struct wait *wait)
 {
-    struct job *job = ((struct l_job *)wait)->job;
+    struct tree_job *job = l_job_of(wait);
     const char *at = vx_buf_cstr(&job->found), *end = at + job->found.len;
     lua_Integer count = 0;
 
-    if (job->rc != 0)
-        return l_push_fail(L, &job->err);
+    if (job->job.rc != 0)
+        return l_push_fail(L, &job->job.err);
     lua_newtable(L);
     while (at < end) {
         char *rest = NULL;
@@ -174,32 +118,21 @@ static int walk_finish(lua_State *L, struct wait *wait)
 static int l_walk(lua_State *L)
 {
     const char *root = luaL_checkstring(L, 1);
-    struct l_job *op = NULL;
+    struct tree_job *job = NULL;
 
     luaL_checktype(L, 2, LUA_TTABLE);
-    check_may_wait(L, "tree.walk");
-    op = new_job(L);
-    op->job->path = vx_strdup(root);
-    op->job->follow = field_bool(L, 2, "follow", false);
-    op->job->exclude = check_patterns(L, 2, "exclude");
-    return run_job(L, op, walk_work, walk_finish);
+    job = l_job_new(L, "tree.walk", sizeof *job, dispose);
+    job->path = vx_strdup(root);
+    job->follow = field_bool(L, 2, "follow", false);
+    job->exclude = check_patterns(L, 2, "exclude");
+    return l_job_run(L, job, walk_work, walk_finish);
 }
 
 static void merge_work(void *arg)
 {
-    struct job *job = arg;
+    struct tree_job *job = arg;
 
-    job->rc = vx_tree_merge(&job->merge, &job->err);
-}
-
-static int done_finish(lua_State *L, struct wait *wait)
-{
-    struct job *job = ((struct l_job *)wait)->job;
-
-    if (job->rc != 0)
-        return l_push_fail(L, &job->err);
-    lua_pushboolean(L, true);
-    return 1;
+    job->job.rc = vx_tree_merge(&job->merge, &job->job.err);
 }
 
 /* merge(from, to, { mirror =, exclude =, keep = }): waits; moves what is in the folder `from`
@@ -211,13 +144,10 @@ static int l_merge(lua_State *L)
     const char *from = luaL_checkstring(L, 1);
     const char *to = luaL_checkstring(L, 2);
     const char *keep = NULL;
-    struct l_job *op = NULL;
-    struct job *job = NULL;
+    struct tree_job *job = NULL;
 
     luaL_checktype(L, 3, LUA_TTABLE);
-    check_may_wait(L, "tree.merge");
-    op = new_job(L);
-    job = op->job;
+    job = l_job_new(L, "tree.merge", sizeof *job, dispose);
     keep = field_string(L, 3, "keep", NULL);
     job->path = vx_strdup(from);
     job->to = vx_strdup(to);
@@ -228,7 +158,7 @@ static int l_merge(lua_State *L)
                                          .mirror = field_bool(L, 3, "mirror", false),
                                          .exclude = (const char *const *)job->exclude,
                                          .keep = job->keep };
-    return run_job(L, op, merge_work, done_finish);
+    return l_job_run(L, job, merge_work, l_job_true);
 }
 
 /* matches(patterns, path): whether an exclude pattern of the list means the path. */
