@@ -184,6 +184,8 @@ function M.report(err)
     if type(err) == "table" and not getmetatable(err) then
         text = "the error is a table without a message"
     end
+    -- It may quote a guest: nothing of that may speak to the terminal.
+    text = text:gsub("[\0-\8\11-\31\127]", function(c) return ("\\x%02x"):format(c:byte()) end)
     io.stderr:write("vmatrix: ", text, "\n")
     if errors.is(err) and err.traceback then
         local frames = errors.users_frames(err.traceback)

@@ -30,6 +30,12 @@ local function take_events(self)
             end
             return
         end
+        if event.lost then
+            raw.log.write("warn", nil, ("%s: %d events were lost"):format(self.uri, event.lost))
+            for _, guest in pairs(self.guests) do
+                guest:on_lost_events()
+            end
+        end
         local guest = self.guests[event.domain]
         if guest then
             guest:on_event(event)

@@ -28,6 +28,7 @@ function M.follow(path, on_panic)
         start = 0, -- offset in the file of text's first byte
         waited = 0, -- offset up to which waits have looked
         boot = 0, -- offset at which the present boot began
+        calm = 0, -- offset up to which a panic is an old one
         grown = raw.task.event(),
         on_panic = on_panic,
     }, Console)
@@ -54,14 +55,14 @@ function Console:read_more()
     if not chunk or chunk == "" then
         return false
     end
-    local from = math.max(1, #self.text - 200)
+    local from = math.max(1, #self.text - 200, self.calm - self.start + 1)
     self.text = self.text .. chunk
     if not self.panicked then
         for _, pattern in ipairs(panics) do
             local at = self.text:find(pattern, from, true)
-            if at and self.start + at > self.boot then
+            if at then
                 self.panicked = true
-                self.on_panic(self.text:match("^%s*([^\r\n]*)", at))
+                self.on_panic(M.last_lines(self.text:match("^%s*[^\r\n]*", at), 1))
                 break
             end
         end
@@ -93,6 +94,13 @@ function Console:new_boot()
     while self:read_more() do end
     self.boot = self:size()
     self.waited = math.max(self.waited, self.boot)
+    self:forget_panic()
+end
+
+---The guest is as if it had not panicked: only what comes from now on counts.
+function Console:forget_panic()
+    while self:read_more() do end
+    self.calm = self:size()
     self.panicked = false
 end
 
@@ -126,6 +134,8 @@ end
 function M.last_lines(text, count)
     local lines = {}
     text = text:gsub("\27%[[%d;?]*%a", ""):gsub("[^%g \t\n\r\x80-\xff]", "?")
+    -- Some terminals take U+0080 to U+009F for escape sequences, too.
+    text = utf8.len(text) and text:gsub("\xc2[\x80-\x9f]", "?") or text:gsub("[\x80-\xff]", "?")
     for line in text:gmatch("[^\r\n]+") do
         if line:find("%S") then
             lines[#lines + 1] = line:sub(1, 200)

@@ -100,6 +100,9 @@ function M.create(connection, opts, what)
         errors.fail("unsupported", "%s: guests cannot be made through %s: their disks and memory are files of "
             .. "this host; use the default connection, qemu:///system or qemu:///session", what, connection.uri)
     end
+    while connection.guests[spec.name] and connection.guests[spec.name].closing do
+        connection.guests[spec.name].closing:ended()
+    end
     if connection.guests[spec.name] then
         errors.fail("exists", "%s: there is a guest named %s already", what, spec.name)
     end
@@ -113,6 +116,7 @@ function M.create(connection, opts, what)
         connection = connection,
         last_state = "stopped",
         changed = raw.task.event(),
+        changes = {},
         emulator = check_emulator(label, spec),
         closed = false,
     }, Guest)
@@ -128,7 +132,11 @@ function M.create(connection, opts, what)
         end)
         self.login, self.boot_files = require("vm.image").prepare(self, run, label)
         local xml = raise(raw.virt.xml(description(self, label)))
-        self.domain = self:raise("create", connection.raw:define(xml))
+        self:raise("create", self:change(function()
+            local domain, err = connection.raw:define(xml)
+            self.domain = domain
+            return domain, err
+        end))
     end)
     if not ok then
         self:close()

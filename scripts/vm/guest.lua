@@ -118,8 +118,7 @@ function Guest:fail_waits(kind, reason, signal)
     if self.conn then
         self.conn:fail(errors.new(kind, text, { guest = self.name, signal = signal, console = tail }))
     end
-    self.changed:broadcast()
-    self.console_log.grown:broadcast()
+    self:wake()
 end
 
 -- How long after a connection to it was lost a guest may turn out to be gone itself, in seconds.
@@ -136,12 +135,49 @@ end
 
 local gone = { stopped = true, crashed = true }
 
+---Runs a call to libvirt that changes the guest in a task of the host: when its caller is cancelled
+---the call still ends, and close waits for that.
+---@param fn function
+---@param ... any its arguments
+---@return any ... what it returned
+---@private
+function Guest:change(fn, ...)
+    local change
+    change = task.spawn_detached("change " .. self.name, function(...)
+        local _ <close> = setmetatable({}, { __close = function() self.changes[change] = nil end })
+        return fn(...)
+    end, ...)
+    self.changes[change] = true
+    return change:join()
+end
+
+---Some of libvirt's events were dropped: asks how the guest is.
+---@private
+function Guest:on_lost_events()
+    if self.life == nil then
+        return
+    end
+    self.life = "started"
+    task.spawn_detached("state " .. self.name, function()
+        if not self.closed and self.domain:state() == "shutoff" then
+            self:on_event { event = "stopped", reason = "unknown" }
+        end
+    end)
+end
+
 ---Takes one of libvirt's events.
 ---@param event table from raw.virt
 ---@private
 function Guest:on_event(event)
     raw.log.write("debug", self.name, ("libvirt: %s (%s)"):format(event.event, event.reason or "-"))
+    if gone[event.event] then
+        if self.life ~= "started" then
+            return -- the end of an earlier life, or of a start that failed
+        end
+        self.life = "ended"
+    end
     if event.event == "started" then
+        self.life = "started"
         self.last_state = event.reason == "restored" and "paused" or "running"
         self.pid = event.pid or self.pid
     elseif event.event == "suspended" then
@@ -165,7 +201,14 @@ function Guest:on_event(event)
             end
         end
     end
+    self:wake()
+end
+
+---Makes whoever waits for something of this guest look again.
+---@private
+function Guest:wake()
     self.changed:broadcast()
+    self.console_log.grown:broadcast()
 end
 
 ---The connection that commands and copies use.
@@ -258,6 +301,10 @@ function Guest:console()
     return self.console_log:all()
 end
 
+-- How long a change that is under way when the guest is closed may take before the plug is pulled, in
+-- seconds.
+local CHANGE <const> = 5
+
 -- Every step is tried; the first error is raised at the end.
 local function close_steps(self)
     local first
@@ -267,6 +314,13 @@ local function close_steps(self)
     end
     if self.conn then
         try(self.conn.close, self.conn)
+    end
+    while next(self.changes) do
+        local change = next(self.changes)
+        if not pcall(task.timeout, CHANGE, change.ended, change) and self.domain then
+            self.domain:destroy()
+            change:ended()
+        end
     end
     if self.domain then
         try(function()
@@ -293,9 +347,10 @@ local function close_steps(self)
     return first
 end
 
----Deletes the guest with its disks. Harmless when repeated.
+---Deletes the guest with its disks; returns when all of it is gone. Harmless when repeated.
 function Guest:close()
     if self.closed then
+        self.closing:ended()
         return
     end
     self.closed, self.stopping = true, true
@@ -303,16 +358,16 @@ function Guest:close()
     self.changed:broadcast()
     scope.disown(self)
     -- Whoever is cancelled meanwhile still gets it closed: the steps run in a task of the host.
-    local closing = task.spawn_detached("close " .. self.name, function()
-        return close_steps(self)
+    self.closing = task.spawn_detached("close " .. self.name, function()
+        local first = close_steps(self)
+        if self.connection.guests[self.name] == self then
+            self.connection.guests[self.name] = nil
+        end
+        if first then
+            error(first, 0)
+        end
     end)
-    local first = closing:join()
-    if self.connection.guests[self.name] == self then
-        self.connection.guests[self.name] = nil
-    end
-    if first then
-        error(first, 0)
-    end
+    self.closing:join()
 end
 
 Guest.__close = reaper.close

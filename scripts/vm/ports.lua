@@ -57,6 +57,10 @@ function Guest:forward(forward)
     if #self.spec.nics == 0 then
         self:fail("usage", "forward", "the guest has no network card")
     end
+    local before = {}
+    for _, port in ipairs(self:forwards()) do
+        before[port.host] = true
+    end
     local rule = ("%s:%s:%d-:%d"):format(item.udp and "udp" or "tcp", item.address, item.host, item.guest)
     local answer = self:raise("forward", self.domain:hmp("hostfwd_add vxnet0 " .. rule))
     if answer:find("%S") then
@@ -67,7 +71,12 @@ function Guest:forward(forward)
             or answer:gsub("%s+", " "))
     end
     self.ports = nil
-    return self:port(item.guest, { udp = item.udp })
+    for _, port in ipairs(self:forwards()) do
+        if port.guest == item.guest and port.udp == item.udp and not before[port.host] then
+            return port.host
+        end
+    end
+    self:fail("libvirt", "forward", "QEMU does not list the new forward to port %d", item.guest)
 end
 
 return M

@@ -61,11 +61,17 @@ function Guest:start(opts)
     self.failure, self.stopping = nil, false
     self.ports = nil
     self.console_log:new_boot()
-    local ok, err = self.domain:start {}
+    self.life = "starting"
+    local ok, err = self:change(self.domain.start, self.domain, {})
     if not ok then
+        self.life = "ended"
+        self:check_open("start")
         self:raise("start", start_error(err))
     end
-    self.last_state = "running"
+    self:check_open("start")
+    if self.life ~= "ended" then -- or it is gone already, and an event has said so
+        self.last_state = "running"
+    end
     raw.log.write("info", self.name, ("started (%s, %s)"):format(self.arch, self.accel))
     local limit = opts.timeout
     if limit == nil then
@@ -118,6 +124,7 @@ function Guest:kill()
         self:raise("kill", ok, err)
     end
     self.last_state = "stopped"
+    self:wake()
 end
 
 ---Asks the guest by its power button, or by a command where the machine has none; false when there

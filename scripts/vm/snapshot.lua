@@ -44,7 +44,8 @@ function Guest:snapshot(name, opts)
     if self.failure and self.failure.kind ~= "closed" then
         self:check_alive("snapshot")
     end
-    self:raise("snapshot " .. name, self.domain:snapshot_create { name = name, description = opts.description })
+    self:raise("snapshot " .. name, self:change(self.domain.snapshot_create, self.domain,
+        { name = name, description = opts.description }))
     return setmetatable({ guest = self, name = name }, Snapshot)
 end
 
@@ -83,14 +84,14 @@ function Guest:revert(snapshot)
     end
     self:lose_connection()
     self.stopping = true
-    local how, err = self.domain:snapshot_revert(name)
+    local how, err = self:change(self.domain.snapshot_revert, self.domain, name)
     self.stopping = false
     if how == nil then
         self:raise("revert to " .. name, how, err)
     end
     self.ports = nil
     self.failure = nil
-    self.console_log.panicked = false
+    self.console_log:forget_panic()
     local state = self:state()
     self.last_state = state == "stopped" and "stopped" or state
     raw.log.write("info", self.name, ("reverted to %s (%s)"):format(name, how))
