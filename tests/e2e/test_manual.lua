@@ -7,7 +7,11 @@ local fs = vm.raw.fs
 local root = os.getenv "VMATRIX_SOURCE" .. "/"
 local folder = "docs/manual/"
 
--- What every piece may use.
+-- What every piece may use: a guest, and beside the script a folder src.
+local place = assert(fs.mkdtemp("vmatrix-test-"))
+assert(fs.mkdir_p(place .. "/src"))
+assert(fs.write_atomic(place .. "/src/main.c", "int main(void) { return 0; }\n"))
+require("vm.script").set(place .. "/script.lua")
 local guest = vm.boot { image = "seed", name = "manual", memory = "256MiB" }
 t.baseline()
 
@@ -78,4 +82,5 @@ t.test("a_broken_promise_is_seen", function()
 end)
 
 guest:close()
+assert(fs.remove_tree(place))
 t.finish()
