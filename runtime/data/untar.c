@@ -11,57 +11,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <archive.h>
-#include <archive_entry.h>
-
 #include "runtime/data/match.h"
 #include "runtime/data/tree.h"
+#include "runtime/data/untar.h"
 
 enum { CHUNK = 256 * 1024, PIECE = 64 * 1024, MAX_PARTS = 512, TRAILER = 1024 * 1024 };
-#define FOLDER_NAMES (64u * 1024 * 1024) /* bytes of folder names kept until the end */
-
-/* Modes and times of folders are set last: filling a folder changes them. */
-struct folder {
-    char *path;
-    size_t order; /* of its entry: the last one counts */
-    mode_t mode;
-    time_t mtime;
-};
-
-struct unpacking {
-    const struct vx_tar_unpack *opts;
-    struct vx_tar_count *count;
-    struct vx_err *err;
-    struct archive *archive;
-    struct vx_err stream; /* why the read callback failed */
-    bool broken;
-    char *chunk;
-    uint64_t raw, raw_max;      /* bytes of the stream itself */
-    uint64_t entries, promised; /* sizes announced so far */
-    int root;
-
-    const char *shown;  /* the entry's name as it came, for messages */
-    struct vx_buf path; /* where it goes, below root; "" is root itself */
-    size_t parts;       /* of the path */
-    int parent;         /* open folder of the last path, -1 for none */
-    struct vx_buf parent_path;
-
-    struct folder *folders;
-    size_t folder_count, folder_cap, folder_bytes;
-};
-
-static int refuse(struct unpacking *u, enum vx_kind kind, int code, const char *why)
-{
-    struct vx_buf shown = { 0 };
-
-    vx_tree_name(&shown, u->shown != NULL ? u->shown : "the archive");
-    if (code != 0)
-        vx_err_errno(u->err, code, "%s: %s", vx_buf_cstr(&shown), why);
-    else
-        vx_err_set(u->err, kind, 0, "%s: %s", vx_buf_cstr(&shown), why);
-    vx_buf_free(&shown);
-    return -1;
-}
 
 static la_ssize_t take(struct archive *archive, void *arg, const void **data)
 {
@@ -89,7 +43,7 @@ static int fail_archive(struct unpacking *u)
             *u->err = u->stream;
         return -1;
     }
-    return refuse(u, VX_FORMAT, 0, why != NULL ? why : "not a tar archive");
+    return vx_untar_refuse(u, VX_FORMAT, 0, why != NULL ? why : "not a tar archive");
 }
 
 /* Fills path from the entry's name. 1: go on, 0: nothing is left of it, -1: refused. */
@@ -101,21 +55,21 @@ static int take_name(struct unpacking *u, const char *name, struct vx_buf *path,
     vx_buf_add(path, "", 0);
     *parts = 0;
     if (*name == '\0')
-        return refuse(u, VX_UNSAFE, 0, "an empty name");
+        return vx_untar_refuse(u, VX_UNSAFE, 0, "an empty name");
     if (*name == '/')
-        return refuse(u, VX_UNSAFE, 0, "an absolute name");
+        return vx_untar_refuse(u, VX_UNSAFE, 0, "an absolute name");
     if (strlen(name) >= PATH_MAX)
-        return refuse(u, VX_LIMIT, 0, "a name that is too long");
+        return vx_untar_refuse(u, VX_LIMIT, 0, "a name that is too long");
     while (*name != '\0') {
         size_t len = strcspn(name, "/");
         if (len == 2 && name[0] == '.' && name[1] == '.')
-            return refuse(u, VX_UNSAFE, 0, "a name with '..'");
+            return vx_untar_refuse(u, VX_UNSAFE, 0, "a name with '..'");
         if (len > 0 && !(len == 1 && name[0] == '.')) {
             if (strip > 0) {
                 strip--;
             } else {
                 if (++*parts > MAX_PARTS)
-                    return refuse(u, VX_LIMIT, 0, "a name with too many parts");
+                    return vx_untar_refuse(u, VX_LIMIT, 0, "a name with too many parts");
                 if (path->len > 0)
                     vx_buf_str(path, "/");
                 vx_buf_add(path, name, len);
@@ -127,69 +81,11 @@ static int take_name(struct unpacking *u, const char *name, struct vx_buf *path,
     return path->len > 0;
 }
 
-/* Opens a folder below root, part by part, without following a link; with make, missing ones are
- * made. -1: refused. */
-static int open_folder(struct unpacking *u, const char *path, size_t path_len, bool make)
-{
-    char part[NAME_MAX + 1];
-    int fd = dup(u->root), next = -1;
-
-    while (fd >= 0 && path_len > 0) {
-        const char *slash = memchr(path, '/', path_len);
-        size_t len = slash != NULL ? (size_t)(slash - path) : path_len;
-
-        if (len > NAME_MAX) {
-            close(fd);
-            return refuse(u, VX_LIMIT, 0, "a name that is too long");
-        }
-        memcpy(part, path, len);
-        part[len] = '\0';
-        path += len + (slash != NULL);
-        path_len -= len + (slash != NULL);
-        if (make && mkdirat(fd, part, 0700) != 0 && errno != EEXIST) {
-            close(fd);
-            return refuse(u, VX_SYSTEM, errno, "cannot make its folder");
-        }
-        next = openat(fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (next < 0) {
-            int code = errno;
-            close(fd);
-            if (code == ELOOP || code == ENOTDIR || code == ENOENT)
-                return refuse(u, VX_UNSAFE, 0,
-                              "its way leads through something that is not a folder");
-            return refuse(u, VX_SYSTEM, code, "cannot open its folder");
-        }
-        close(fd);
-        fd = next;
-    }
-    return fd >= 0 ? fd : refuse(u, VX_SYSTEM, errno, "cannot open the folder");
-}
-
-/* The folder that holds the entry, kept open: the next entry is mostly in the same one. */
-static int open_parent(struct unpacking *u, const char **name)
-{
-    const char *slash = strrchr(u->path.data, '/');
-    size_t len = slash != NULL ? (size_t)(slash - u->path.data) : 0;
-
-    *name = slash != NULL ? slash + 1 : u->path.data;
-    if (strlen(*name) > NAME_MAX)
-        return refuse(u, VX_LIMIT, 0, "a name that is too long");
-    if (u->parent >= 0 && u->parent_path.len == len &&
-        memcmp(vx_buf_cstr(&u->parent_path), u->path.data, len) == 0)
-        return 0;
-    if (u->parent >= 0)
-        close(u->parent);
-    u->parent = open_folder(u, u->path.data, len, true);
-    u->parent_path.len = 0;
-    vx_buf_add(&u->parent_path, u->path.data, len);
-    return u->parent >= 0 ? 0 : -1;
-}
-
 static int fail_make(struct unpacking *u, int code, const char *what)
 {
     if (code == EEXIST)
-        return refuse(u, VX_UNSAFE, 0, "the name comes twice");
-    return refuse(u, VX_SYSTEM, code, what);
+        return vx_untar_refuse(u, VX_UNSAFE, 0, "the name comes twice");
+    return vx_untar_refuse(u, VX_SYSTEM, code, what);
 }
 
 static bool all_zero(const char *data, size_t len)
@@ -226,15 +122,16 @@ static int copy_content(struct unpacking *u, int fd, int64_t size)
 
     while ((rc = archive_read_data_block(u->archive, &data, &len, &at)) == ARCHIVE_OK) {
         if (at < 0 || at > size || (int64_t)len > size - at)
-            return refuse(u, VX_FORMAT, 0, "its content is longer than its header says");
+            return vx_untar_refuse(u, VX_FORMAT, 0,
+                                   "its content is longer than its header says");
         if (write_at(fd, data, len, at) != 0)
-            return refuse(u, VX_SYSTEM, errno, "cannot write it");
+            return vx_untar_refuse(u, VX_SYSTEM, errno, "cannot write it");
         u->count->bytes += len;
     }
     if (rc != ARCHIVE_EOF)
         return fail_archive(u);
     if (ftruncate(fd, size) != 0)
-        return refuse(u, VX_SYSTEM, errno, "cannot write it");
+        return vx_untar_refuse(u, VX_SYSTEM, errno, "cannot write it");
     return 0;
 }
 
@@ -243,13 +140,14 @@ static int check_size(struct unpacking *u, struct archive_entry *entry, int64_t 
     struct statvfs vfs;
 
     if (size < 0)
-        return refuse(u, VX_FORMAT, 0, "a negative size");
+        return vx_untar_refuse(u, VX_FORMAT, 0, "a negative size");
     if ((uint64_t)size > u->opts->max_bytes - u->promised)
-        return refuse(u, VX_LIMIT, 0, "with it the copy is larger than max_bytes allows");
+        return vx_untar_refuse(u, VX_LIMIT, 0,
+                               "with it the copy is larger than max_bytes allows");
     u->promised += (uint64_t)size;
     if (size > CHUNK && archive_entry_sparse_count(entry) == 0 &&
         fstatvfs(u->root, &vfs) == 0 && (uint64_t)size / vfs.f_frsize > vfs.f_bavail)
-        return refuse(u, VX_NOSPACE, 0, "it is larger than what is free on this disk");
+        return vx_untar_refuse(u, VX_NOSPACE, 0, "it is larger than what is free on this disk");
     return 0;
 }
 
@@ -268,10 +166,10 @@ static int make_file(struct unpacking *u, struct archive_entry *entry, const cha
     rc = copy_content(u, fd, size);
     if (rc == 0 &&
         (futimens(fd, times) != 0 || fchmod(fd, archive_entry_perm(entry) & 0777) != 0))
-        rc = refuse(u, VX_SYSTEM, errno, "cannot set its mode and time");
+        rc = vx_untar_refuse(u, VX_SYSTEM, errno, "cannot set its mode and time");
     /* Some file systems report a full disk only now. */
     if (close(fd) != 0 && rc == 0)
-        rc = refuse(u, VX_SYSTEM, errno, "cannot write it");
+        rc = vx_untar_refuse(u, VX_SYSTEM, errno, "cannot write it");
     u->count->files++;
     return rc;
 }
@@ -280,7 +178,7 @@ static int make_file(struct unpacking *u, struct archive_entry *entry, const cha
 static int unsafe(struct unpacking *u, const char *why)
 {
     if (!u->opts->skip_unsafe)
-        return refuse(u, VX_UNSAFE, 0, why);
+        return vx_untar_refuse(u, VX_UNSAFE, 0, why);
     vx_tar_skip(u->count, u->shown);
     return 0;
 }
@@ -293,7 +191,7 @@ static int make_link(struct unpacking *u, struct archive_entry *entry, const cha
     int rc = 0;
 
     if (target == NULL)
-        return refuse(u, VX_FORMAT, 0, "a link without a target");
+        return vx_untar_refuse(u, VX_FORMAT, 0, "a link without a target");
     if (!vx_tree_link_stays(target, u->parts - 1)) {
         struct vx_buf why = { 0 };
         vx_buf_str(&why, "a symbolic link that leads outside, to ");
@@ -319,17 +217,18 @@ static int make_hardlink(struct unpacking *u, const char *target, const char *na
     int fd = -1, rc = take_name(u, target, &path, &parts);
 
     if (rc == 0)
-        rc = refuse(u, VX_UNSAFE, 0, "a hard link to a folder");
+        rc = vx_untar_refuse(u, VX_UNSAFE, 0, "a hard link to a folder");
     if (rc > 0) {
         slash = strrchr(path.data, '/');
         last = slash != NULL ? slash + 1 : path.data;
-        fd = open_folder(u, path.data, slash != NULL ? (size_t)(slash - path.data) : 0, false);
+        fd = vx_untar_open_folder(u, path.data, slash != NULL ? (size_t)(slash - path.data) : 0,
+                                  false);
         rc = fd < 0 ? -1 : 0;
     }
     /* A symbolic link that is safe where it is may lead outside from elsewhere: only files. */
     if (rc == 0 && (fstatat(fd, last, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)))
-        rc = refuse(u, VX_UNSAFE, 0,
-                    "a hard link to something that is not a file of the archive");
+        rc = vx_untar_refuse(u, VX_UNSAFE, 0,
+                             "a hard link to something that is not a file of the archive");
     else if (rc == 0 && linkat(fd, last, u->parent, name, 0) != 0)
         rc = fail_make(u, errno, "cannot make the hard link");
     if (rc == 0)
@@ -338,61 +237,6 @@ static int make_hardlink(struct unpacking *u, const char *target, const char *na
         close(fd);
     vx_buf_free(&path);
     return rc;
-}
-
-static int make_folder(struct unpacking *u, struct archive_entry *entry)
-{
-    int fd = open_folder(u, vx_buf_cstr(&u->path), u->path.len, true);
-
-    if (fd < 0)
-        return -1;
-    close(fd);
-    u->folder_bytes += u->path.len + sizeof *u->folders;
-    if (u->folder_bytes > FOLDER_NAMES)
-        return refuse(u, VX_LIMIT, 0, "too many folders");
-    if (u->folder_count == u->folder_cap) {
-        u->folder_cap = u->folder_cap > 0 ? u->folder_cap * 2 : 64;
-        u->folders = vx_realloc(u->folders, u->folder_cap * sizeof *u->folders);
-    }
-    u->folders[u->folder_count++] = (struct folder){ .path = vx_strdup(vx_buf_cstr(&u->path)),
-                                                     .order = u->folder_bytes,
-                                                     .mode = archive_entry_perm(entry) & 0777,
-                                                     .mtime = archive_entry_mtime(entry) };
-    u->count->folders++;
-    return 0;
-}
-
-static int deepest_first(const void *a, const void *b)
-{
-    const struct folder *x = a, *y = b;
-    int rc = strcmp(y->path, x->path);
-
-    return rc != 0 ? rc : x->order < y->order ? 1 : -1;
-}
-
-/* A folder that is closed to us comes after those in it. */
-static int finish_folders(struct unpacking *u)
-{
-    if (u->folder_count > 1)
-        qsort(u->folders, u->folder_count, sizeof *u->folders, deepest_first);
-    for (size_t i = 0; i < u->folder_count; i++) {
-        struct folder *folder = &u->folders[i];
-        struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = folder->mtime } };
-        int fd = -1, rc = 0;
-
-        if (i > 0 && strcmp(folder->path, folder[-1].path) == 0)
-            continue;
-        u->shown = folder->path;
-        fd = open_folder(u, folder->path, strlen(folder->path), false);
-        if (fd < 0)
-            return -1;
-        if (futimens(fd, times) != 0 || fchmod(fd, folder->mode) != 0)
-            rc = refuse(u, VX_SYSTEM, errno, "cannot set its mode and time");
-        close(fd);
-        if (rc != 0)
-            return rc;
-    }
-    return 0;
 }
 
 /* An excluded folder excludes what is in it. */
@@ -419,21 +263,21 @@ static int make_entry(struct unpacking *u, struct archive_entry *entry)
 
     u->shown = archive_entry_pathname(entry);
     if (u->shown == NULL)
-        return refuse(u, VX_FORMAT, 0, "an entry without a name");
+        return vx_untar_refuse(u, VX_FORMAT, 0, "an entry without a name");
     if (++u->entries > u->opts->max_entries)
-        return refuse(u, VX_LIMIT, 0, "more entries than allowed");
+        return vx_untar_refuse(u, VX_LIMIT, 0, "more entries than allowed");
     rc = take_name(u, u->shown, &u->path, &u->parts);
     if (rc < 0)
         return -1;
     if (hardlink == NULL && archive_entry_filetype(entry) == AE_IFDIR)
         return rc == 0 && u->opts->strip > 0    ? 0
                : u->path.len > 0 && excluded(u) ? 0
-                                                : make_folder(u, entry);
+                                                : vx_untar_make_folder(u, entry);
     if (rc == 0)
-        return refuse(u, VX_UNSAFE, 0, "a file in place of the folder itself");
+        return vx_untar_refuse(u, VX_UNSAFE, 0, "a file in place of the folder itself");
     if (excluded(u))
         return 0;
-    if (open_parent(u, &name) != 0)
+    if (vx_untar_open_parent(u, &name) != 0)
         return -1;
     if (hardlink != NULL)
         return make_hardlink(u, hardlink, name);
@@ -462,7 +306,7 @@ static int drain(struct unpacking *u)
     while ((len = u->opts->read(u->chunk, CHUNK, u->opts->arg, u->err)) > 0) {
         total += (size_t)len;
         if (total > TRAILER)
-            return refuse(u, VX_FORMAT, 0, "there are bytes behind its end");
+            return vx_untar_refuse(u, VX_FORMAT, 0, "there are bytes behind its end");
     }
     return len < 0 ? -1 : 0;
 }
@@ -482,7 +326,7 @@ static int unpack_all(struct unpacking *u)
     /* A warning says that a name or a number was changed on the way: that is no copy. */
     if (rc != ARCHIVE_EOF)
         return fail_archive(u);
-    return drain(u) != 0 ? -1 : finish_folders(u);
+    return drain(u) != 0 ? -1 : vx_untar_finish_folders(u);
 }
 
 int vx_tar_unpack(const struct vx_tar_unpack *opts, struct vx_tar_count *count,
@@ -502,14 +346,9 @@ int vx_tar_unpack(const struct vx_tar_unpack *opts, struct vx_tar_count *count,
     u.archive = archive_read_new();
     rc = unpack_all(&u);
     archive_read_free(u.archive);
-    for (size_t i = 0; i < u.folder_count; i++)
-        free(u.folders[i].path);
-    free(u.folders);
+    vx_untar_free_folders(&u);
     free(u.chunk);
     vx_buf_free(&u.path);
-    vx_buf_free(&u.parent_path);
-    if (u.parent >= 0)
-        close(u.parent);
     close(u.root);
     return rc;
 }
