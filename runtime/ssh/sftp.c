@@ -9,6 +9,8 @@
 
 #define START_LIMIT 10.0
 
+enum { START_PATIENCE = 1000 };
+
 static void free_memory(struct vx_sftp *sftp)
 {
     vx_timer_free(sftp->limit);
@@ -140,35 +142,57 @@ static void fail_if_gone(struct vx_sftp *sftp)
     die(sftp, &err);
 }
 
+/* When the server refuses SFTP, libssh2 closes the channel that it opened, and loops without a pause
+ * until the server has closed it too. The answer cannot arrive in this call: the loop is made to fail
+ * instead, which libssh2 takes as the end of that channel only. */
+static int init(struct vx_sftp *sftp, bool *refused)
+{
+    struct vx_session *session = sftp->session;
+    char *words = NULL;
+    int rc = 0;
+
+    session->patience = START_PATIENCE;
+    sftp->sftp = libssh2_sftp_init(vx_ssh_handle(session));
+    *refused = session->patience == 0;
+    session->patience = 0;
+    if (sftp->sftp != NULL)
+        return 0;
+    rc = libssh2_session_last_error(vx_ssh_handle(session), &words, NULL, 0);
+    *refused |= rc == LIBSSH2_ERROR_CHANNEL_FAILURE && words != NULL &&
+                strstr(words, "subsystem") != NULL;
+    return *refused ? LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED : rc;
+}
+
 static void step_start(struct vx_sftp *sftp)
 {
     struct vx_err err = { 0 };
+    bool refused = false;
     int rc = 0;
 
     if (!vx_ssh_turn_take(&sftp->op))
         return;
     if (sftp->limit == NULL)
         sftp->limit = vx_timer_new(sftp->session->loop, START_LIMIT, start_expired, sftp);
-    sftp->sftp = libssh2_sftp_init(vx_ssh_handle(sftp->session));
-    if (sftp->sftp != NULL) {
+    rc = init(sftp, &refused);
+    if (rc == LIBSSH2_ERROR_EAGAIN)
+        return;
+    if (sftp->sftp == NULL && !refused && rc == LIBSSH2_ERROR_CHANNEL_FAILURE &&
+        vx_ssh_channel_refused(sftp->session)) {
         vx_ssh_turn_give(&sftp->op);
-        vx_timer_free(sftp->limit);
-        sftp->limit = NULL;
+        return;
+    }
+    if (sftp->sftp == NULL && !refused &&
+        vx_ssh_failed(sftp->session, rc, &err, "cannot start SFTP"))
+        return;
+    vx_ssh_turn_give(&sftp->op);
+    vx_timer_free(sftp->limit);
+    sftp->limit = NULL;
+    if (sftp->sftp != NULL) {
         vx_ssh_channel_opened(sftp->session);
         sftp->opened = true;
         sftp->phase = sftp->request != NULL ? VX_SFTP_BUSY : VX_SFTP_IDLE;
         return;
     }
-    rc = libssh2_session_last_errno(vx_ssh_handle(sftp->session));
-    if (rc == LIBSSH2_ERROR_EAGAIN)
-        return;
-    if (rc == LIBSSH2_ERROR_CHANNEL_FAILURE && vx_ssh_channel_refused(sftp->session)) {
-        vx_ssh_turn_give(&sftp->op);
-        return;
-    }
-    if (vx_ssh_failed(sftp->session, rc, &err, "cannot start SFTP"))
-        return;
-    vx_ssh_turn_give(&sftp->op);
     vx_err_set(&err, VX_UNSUPPORTED, rc, "%s: the server offers no SFTP",
                vx_session_name(sftp->session));
     if (!sftp->orphan)

@@ -46,6 +46,7 @@ struct vx_session {
     bool asked;    /* somebody wanted bytes in this pass */
     bool cut;      /* the socket is at its end, or we treat it so */
     int cut_errno; /* why; 0 is an orderly end */
+    int patience;  /* vain reads until the next one fails; 0 is no limit (socket.c) */
 
     struct vx_ssh_op *turn;
     int channels, channel_limit; /* open now; 0 is no limit known */
@@ -77,6 +78,13 @@ void vx_witness_remove(struct vx_witness *witness);
 void *vx_witness_alloc(size_t len, void **abstract);
 /* For strings that libssh2 made for us. */
 void vx_witness_free(struct vx_session *session, void *ptr);
+
+/* socket.c: the callbacks that libssh2 reads and writes by. While patience is above 0, it counts the
+ * reads that found nothing, and the last one fails as if the connection were gone: for calls in which
+ * libssh2 would otherwise loop until an answer comes. */
+ssize_t vx_socket_recv(libssh2_socket_t fd, void *buf, size_t len, int flags, void **abstract);
+ssize_t vx_socket_send(libssh2_socket_t fd, const void *buf, size_t len, int flags,
+                       void **abstract);
 
 /* pump.c */
 void vx_pump_start(struct vx_session *session);

@@ -85,7 +85,9 @@ function M.start(opts)
     if server == nil then
         error "sshd did not start"
     end
-    local rig = { dir = dir, port = port, server = server }
+    local rig = setmetatable({ dir = dir, port = port, server = server }, {
+        __close = function(self) self:close() end,
+    })
     function rig:tar(kind)
         os.remove(dir .. "/bin/tar")
         local lines = {

@@ -63,8 +63,12 @@ for _, kind in ipairs { "gnu", "busybox", "bsd", "none" } do
     end)
 end
 
-for _, how in ipairs { "sftp" } do
-    test(("a file comes through %s and back as it was"):format(how), function(machine)
+for _, how in ipairs { "sftp", "shell" } do
+    test(("a file comes through %s and back as it was"):format(how), function(usual)
+        local bare <close> = how == "shell" and assert(rigs.start { sftp = false }) or nil
+        local other <close> = bare and bare:connect()
+        local machine = other or usual
+        local busy <close> = machine:spawn "exec sleep 60" -- a refusal is not one of too many channels
         rigs.put(h "a file\n'", ("content"):rep(300000))
         rigs.sh("chmod 741 %s/a*; touch -d @1234567890 %s/a*", host_dir, host_dir)
         t.equal(machine:copy_in(h "a file\n'", g "x/y").how, how)
@@ -80,6 +84,7 @@ for _, how in ipairs { "sftp" } do
         t.equal(rigs.get(g "into/empty"), "")
         machine:copy_out(g "into/empty", h "empty2")
         t.equal(rigs.get(h "empty2"), "")
+        t.check(busy)
     end)
 end
 
