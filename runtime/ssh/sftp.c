@@ -142,9 +142,9 @@ static void fail_if_gone(struct vx_sftp *sftp)
     die(sftp, &err);
 }
 
-/* When the server refuses SFTP, libssh2 closes the channel that it opened, and loops without a pause
- * until the server has closed it too. The answer cannot arrive in this call: the loop is made to fail
- * instead, which libssh2 takes as the end of that channel only. */
+/* When the server refuses SFTP, libssh2 closes the channel that it opened, and loops without a
+ * pause until the server has closed it too. The answer cannot arrive in this call: the loop is made
+ * to fail instead, which libssh2 takes as the end of that channel only. */
 static int init(struct vx_sftp *sftp, bool *refused)
 {
     struct vx_session *session = sftp->session;

@@ -79,9 +79,9 @@ void *vx_witness_alloc(size_t len, void **abstract);
 /* For strings that libssh2 made for us. */
 void vx_witness_free(struct vx_session *session, void *ptr);
 
-/* socket.c: the callbacks that libssh2 reads and writes by. While patience is above 0, it counts the
- * reads that found nothing, and the last one fails as if the connection were gone: for calls in which
- * libssh2 would otherwise loop until an answer comes. */
+/* socket.c: the callbacks that libssh2 reads and writes by. While patience is above 0, it counts
+ * the reads that found nothing, and the last one fails as if the connection were gone: for calls
+ * in which libssh2 would otherwise loop until an answer comes. */
 ssize_t vx_socket_recv(libssh2_socket_t fd, void *buf, size_t len, int flags, void **abstract);
 ssize_t vx_socket_send(libssh2_socket_t fd, const void *buf, size_t len, int flags,
                        void **abstract);
