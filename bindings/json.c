@@ -83,12 +83,25 @@ static int l_json_decode(lua_State *L)
 
 static json_t *to_json(lua_State *L, int index, int depth, const char **why);
 
+static lua_Integer count_keys(lua_State *L, int index)
+{
+    lua_Integer count = 0;
+
+    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1))
+        count++;
+    return count;
+}
+
 static json_t *table_to_json(lua_State *L, int index, int depth, const char **why)
 {
     lua_Integer length = luaL_len(L, index);
     json_t *out = length > 0 ? json_array() : json_object();
     bool failed = false;
 
+    if (length > 0 && count_keys(L, index) != length) {
+        *why = "a list that has other keys, too, or holes";
+        failed = true;
+    }
     for (lua_Integer i = 1; i <= length && !failed; i++) {
         json_t *item = NULL;
         lua_geti(L, index, i);

@@ -203,6 +203,7 @@ static int setup(lua_State *L)
 static struct task *start(const char *name)
 {
     lua_State *L = host.L;
+    struct task *task = NULL;
 
     lua_pushcfunction(L, spawn_cli);
     lua_insert(L, -2);
@@ -213,7 +214,9 @@ static struct task *start(const char *name)
         lua_pop(L, 2);
         return NULL;
     }
-    return lua_touserdata(L, -1);
+    task = lua_touserdata(L, -1);
+    task->reported = true; /* by end_of_task */
+    return task;
 }
 
 /* Turns the loop until the task has ended. */
@@ -294,7 +297,7 @@ static int shut_down(void)
     lua_close(host.L);
     for (int i = 0; i < CAUGHT; i++)
         vx_signal_free(host.signals[i]);
-    while (vx_loop_alive(host.loop) > 0 && !host.interrupted)
+    while (vx_loop_alive(host.loop) > 0)
         vx_loop_turn(host.loop, true);
     vx_loop_turn(host.loop, false);
     sched_free(host.sched);
@@ -335,7 +338,6 @@ int host_main(int argc, char **argv)
     push_arguments(host.L, argc, argv);
     host.main = start("main");
     if (host.main != NULL) {
-        host.main->reported = true;
         run_until_done(host.main);
         code = end_of_task();
         lua_settop(host.L, 0);

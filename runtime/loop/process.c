@@ -25,6 +25,7 @@ struct vx_process {
     int status;
     int signal;
     bool running;
+    bool ending_input;
     bool freed;
 };
 
@@ -190,7 +191,7 @@ int vx_process_write(struct vx_process *proc, const char *data, size_t len,
     uv_buf_t buf;
     int rc = 0;
 
-    if (!proc->in.open)
+    if (!proc->in.open || proc->ending_input)
         return vx_err_set(err, VX_CLOSED, 0, "the process's standard input is closed");
     send = vx_zalloc(sizeof *send + len);
     memcpy(send->data, data, len);
@@ -220,8 +221,9 @@ void vx_process_close_stdin(struct vx_process *proc)
 {
     uv_shutdown_t *flush = NULL;
 
-    if (!proc->in.open)
+    if (!proc->in.open || proc->ending_input)
         return;
+    proc->ending_input = true;
     /* Closing at once would drop what is still queued. */
     flush = vx_zalloc(sizeof *flush);
     flush->data = proc;
@@ -250,7 +252,11 @@ void vx_process_resume(struct vx_process *proc)
 
 void vx_process_kill(struct vx_process *proc, int signum)
 {
-    if (proc->running && kill(-proc->uv.pid, signum) != 0)
+    /* What it started may outlive it. Its group is surely still its own while somebody holds its
+     * output; later the number may be another's. */
+    bool group = proc->running || proc->out.open || proc->err.open;
+
+    if (group && kill(-proc->uv.pid, signum) != 0 && proc->running)
         uv_process_kill(&proc->uv, signum);
 }
 
