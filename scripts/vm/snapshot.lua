@@ -84,6 +84,11 @@ function Guest:revert(snapshot)
     end
     self:lose_connection()
     self.stopping = true
+    if self.failure and self.failure.kind == "panic" then
+        -- libvirt destroys a guest that panicked, at a moment of its own: that must not be after the revert.
+        self:change(self.domain.destroy, self.domain)
+        self.life = "starting"
+    end
     local how, err = self:change(self.domain.snapshot_revert, self.domain, name)
     self.stopping = false
     if how == nil then
