@@ -32,21 +32,7 @@ struct vx_watch *vx_watch_new(struct vx_loop *loop, int fd, vx_watch_cb fn, void
     return watch;
 }
 
-static void ready(uv_poll_t *uv, int status, int uv_events)
-{
-    struct vx_watch *watch = uv->data;
-    int events = 0;
-
-    if (status < 0) {
-        events = VX_READABLE | VX_WRITABLE;
-    } else {
-        if (uv_events & (UV_READABLE | UV_DISCONNECT))
-            events |= VX_READABLE;
-        if (uv_events & UV_WRITABLE)
-            events |= VX_WRITABLE;
-    }
-    watch->fn(events, watch->arg);
-}
+static void ready(uv_poll_t *uv, int status, int uv_events);
 
 void vx_watch_want(struct vx_watch *watch, int events)
 {
@@ -64,6 +50,26 @@ void vx_watch_want(struct vx_watch *watch, int events)
     if (events & VX_WRITABLE)
         uv_events |= UV_WRITABLE;
     uv_poll_start(&watch->uv, uv_events, ready);
+}
+
+static void ready(uv_poll_t *uv, int status, int uv_events)
+{
+    struct vx_watch *watch = uv->data;
+    int events = 0;
+
+    if (status < 0) {
+        /* libuv has stopped watching: what came before the error may still have to be read. */
+        int wanted = watch->wanted;
+        watch->wanted = 0;
+        vx_watch_want(watch, wanted);
+        events = VX_READABLE | VX_WRITABLE;
+    } else {
+        if (uv_events & (UV_READABLE | UV_DISCONNECT))
+            events |= VX_READABLE;
+        if (uv_events & UV_WRITABLE)
+            events |= VX_WRITABLE;
+    }
+    watch->fn(events, watch->arg);
 }
 
 static void closed(uv_handle_t *handle)

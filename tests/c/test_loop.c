@@ -6,7 +6,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include <netinet/in.h>
 
 #include <cmocka.h>
 
@@ -177,6 +180,60 @@ static void a_watch_tells_readiness_only_while_it_is_wanted(void **state)
     close(ends[1]);
 }
 
+struct reader {
+    struct vx_watch *watch;
+    int fd;
+    int bytes;
+    int ends;
+};
+
+/* Takes one byte each time it is called, and goes on watching until the end. */
+static void read_slowly(int events, void *arg)
+{
+    struct reader *reader = arg;
+    char byte = 0;
+
+    (void)events;
+    if (recv(reader->fd, &byte, 1, MSG_DONTWAIT) > 0) {
+        reader->bytes++;
+    } else {
+        reader->ends = 1;
+        vx_watch_want(reader->watch, 0);
+    }
+}
+
+/* A connection that was reset reports an error while what came before is still to be read. */
+static void a_watch_goes_on_after_a_reset_until_all_is_read(void **state)
+{
+    struct reader reader = { .fd = socket(AF_INET, SOCK_STREAM, 0) };
+    struct linger at_once = { .l_onoff = 1 };
+    struct sockaddr_in here = { .sin_family = AF_INET,
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof here;
+    int door = socket(AF_INET, SOCK_STREAM, 0), other = -1;
+
+    assert_int_equal(bind(door, (struct sockaddr *)&here, sizeof here), 0);
+    assert_int_equal(listen(door, 1), 0);
+    assert_int_equal(getsockname(door, (struct sockaddr *)&here, &len), 0);
+    assert_int_equal(connect(reader.fd, (struct sockaddr *)&here, sizeof here), 0);
+    other = accept(door, NULL, NULL);
+    assert_true(other >= 0);
+    assert_int_equal(send(other, "ten bytes!", 10, 0), 10);
+    assert_int_equal(setsockopt(other, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    close(other);
+    reader.watch = vx_watch_new(*state, reader.fd, read_slowly, &reader, NULL);
+    assert_non_null(reader.watch);
+    vx_watch_want(reader.watch, VX_READABLE);
+    turn_until(*state, &reader.ends, 1);
+    assert_int_equal(reader.ends, 1);
+#ifdef __linux__ /* others drop what was not read yet */
+    assert_int_equal(reader.bytes, 10);
+#endif
+    vx_watch_free(reader.watch);
+    close(reader.fd);
+    close(door);
+}
+
 static void a_watch_sees_the_other_end_close(void **state)
 {
     struct record record = { 0 };
@@ -291,6 +348,7 @@ int main(void)
         IN_LOOP(posts_of_another_thread_wake_the_loop_and_run_on_it),
         IN_LOOP(a_watch_tells_readiness_only_while_it_is_wanted),
         IN_LOOP(a_watch_sees_the_other_end_close),
+        IN_LOOP(a_watch_goes_on_after_a_reset_until_all_is_read),
         IN_LOOP(a_signal_arrives_on_the_loop_until_it_is_freed),
         IN_LOOP(the_pool_works_elsewhere_and_tells_here_exactly_once),
         IN_LOOP(a_thread_of_its_own_does_the_same),
