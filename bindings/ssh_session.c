@@ -178,6 +178,20 @@ static void set(lua_State *L, const char *name, const char *value)
     lua_setfield(L, -2, name);
 }
 
+/* session:use(): "quiet", "busy" with commands, or "littered": one was let go of before its end. */
+static int l_session_use(lua_State *L)
+{
+    static const char *const names[] = { [VX_SESSION_QUIET] = "quiet",
+                                         [VX_SESSION_BUSY] = "busy",
+                                         [VX_SESSION_LITTERED] = "littered" };
+    struct vx_session *session = check_ssh_session(L, 1);
+
+    if (session == NULL)
+        return l_push_session_closed(L);
+    lua_pushstring(L, names[vx_session_use(session)]);
+    return 1;
+}
+
 /* session:info(): how it is encrypted, which host key it saw, how long connecting took. */
 static int l_session_info(lua_State *L)
 {
@@ -187,8 +201,9 @@ static int l_session_info(lua_State *L)
     if (session == NULL)
         return l_push_session_closed(L);
     vx_session_info(session, &info);
-    lua_createtable(L, 0, 7);
+    lua_createtable(L, 0, 8);
     set(L, "name", vx_session_name(session));
+    set(L, "server", info.server);
     set(L, "kex", info.kex);
     set(L, "cipher", info.cipher);
     set(L, "mac", info.mac);
@@ -220,10 +235,9 @@ static int l_version(lua_State *L)
 }
 
 static const luaL_Reg session_methods[] = {
-    { "close", session_release }, { "error", l_session_error },
-    { "fail", l_session_fail },   { "info", l_session_info },
-    { "ready", l_session_ready }, { "run", l_ssh_run },
-    { "start", l_ssh_start },     { NULL, NULL },
+    { "close", session_release }, { "error", l_session_error }, { "fail", l_session_fail },
+    { "info", l_session_info },   { "ready", l_session_ready }, { "run", l_ssh_run },
+    { "start", l_ssh_start },     { "use", l_session_use },     { NULL, NULL },
 };
 
 static const luaL_Reg functions[] = {

@@ -18,7 +18,8 @@ struct vx_command {
     struct vx_command_opts opts;
     enum phase phase;
     bool orphan;
-    bool opened; /* counted as a channel of the session */
+    bool opened;  /* counted as a channel of the session */
+    bool counted; /* among the session's running commands */
     LIBSSH2_CHANNEL *channel;
     struct vx_witness witness;
     struct vx_marker marker;
@@ -27,8 +28,16 @@ struct vx_command {
     struct vx_err err;
 };
 
+static void count_end(struct vx_command *cmd)
+{
+    if (cmd->counted)
+        cmd->session->running--;
+    cmd->counted = false;
+}
+
 static void free_memory(struct vx_command *cmd)
 {
+    count_end(cmd);
     vx_witness_remove(&cmd->witness);
     vx_ssh_op_stop(&cmd->op);
     vx_ssh_unref(cmd->session);
@@ -42,6 +51,7 @@ static void fail(struct vx_command *cmd, const struct vx_err *err)
 {
     cmd->phase = FAILED;
     cmd->err = *err;
+    count_end(cmd);
 }
 
 /* A libssh2 call said rc. Returns true when that means "wait". */
@@ -180,6 +190,7 @@ static void try_end(struct vx_command *cmd)
     if (vx_ssh_over(cmd->session))
         return;
     cmd->phase = ENDED;
+    count_end(cmd);
     take_result(cmd);
     /* The server has closed it: freeing only says so too, and never waits. */
     if (let_go(cmd))
@@ -237,6 +248,8 @@ struct vx_command *vx_command_start(struct vx_session *session,
         return NULL;
     }
     cmd->session = vx_ssh_ref(session);
+    cmd->counted = true;
+    session->running++;
     cmd->opts = *opts;
     cmd->opts.line = vx_strndup(opts->line, opts->line_len);
     cmd->opts.term = opts->term != NULL ? vx_strdup(opts->term) : NULL;
@@ -255,6 +268,7 @@ void vx_command_free(struct vx_command *cmd)
     if (cmd == NULL)
         return;
     cmd->orphan = true;
+    cmd->session->littered |= cmd->phase == PTY || cmd->phase == EXEC || cmd->phase == RUN;
     /* Without a session behind it, or with nothing open, there is nothing left to wait for. */
     if (cmd->op.session == NULL || (cmd->channel == NULL && cmd->session->turn != &cmd->op)) {
         free_memory(cmd);

@@ -240,6 +240,13 @@ const struct vx_err *vx_session_error(const struct vx_session *session)
     return session->doomed ? &session->over : NULL;
 }
 
+enum vx_session_use vx_session_use(const struct vx_session *session)
+{
+    if (session->littered)
+        return VX_SESSION_LITTERED;
+    return session->running > 0 || session->turn != NULL ? VX_SESSION_BUSY : VX_SESSION_QUIET;
+}
+
 const char *vx_session_name(const struct vx_session *session)
 {
     return session->name;
@@ -258,6 +265,7 @@ void vx_session_info(const struct vx_session *session, struct vx_session_info *i
     const char *blob = NULL;
     size_t len = 0;
     int type = 0;
+    const char *server = NULL;
 
     *info = (struct vx_session_info){ 0 };
     if (session->ssh == NULL || !session->ready)
@@ -265,6 +273,8 @@ void vx_session_info(const struct vx_session *session, struct vx_session_info *i
     method(session, LIBSSH2_METHOD_KEX, info->kex, sizeof info->kex);
     method(session, LIBSSH2_METHOD_CRYPT_CS, info->cipher, sizeof info->cipher);
     method(session, LIBSSH2_METHOD_MAC_CS, info->mac, sizeof info->mac);
+    server = libssh2_session_banner_get(session->ssh);
+    snprintf(info->server, sizeof info->server, "%s", server != NULL ? server : "");
     info->connect_time = session->connect_time;
     blob = libssh2_session_hostkey(session->ssh, &len, &type);
     if (blob != NULL && vx_hostkey_describe(&key, blob, len) == 0) {

@@ -49,12 +49,18 @@ void vx_session_fail(struct vx_session *session, const struct vx_err *why);
 /* NULL while the session is usable or on its way, otherwise why it is not. */
 const struct vx_err *vx_session_error(const struct vx_session *session);
 
+/* How much a session is used: nothing runs or is being opened; commands run; or one of them was
+ * let go of before its end, and may run on where nobody hears of it. Files do not count. */
+enum vx_session_use { VX_SESSION_QUIET, VX_SESSION_BUSY, VX_SESSION_LITTERED };
+enum vx_session_use vx_session_use(const struct vx_session *session);
+
 /* "user@host:port", for messages. */
 const char *vx_session_name(const struct vx_session *session);
 
 /* How the session is encrypted and which host key it saw; empty strings before the log-in. */
 struct vx_session_info {
     char kex[64], cipher[64], mac[64], host_key_type[64], fingerprint[64];
+    char server[128];    /* how it names itself, "SSH-2.0-OpenSSH_9.2" */
     double connect_time; /* seconds from open to ready */
 };
 void vx_session_info(const struct vx_session *session, struct vx_session_info *info);

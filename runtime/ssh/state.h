@@ -50,6 +50,8 @@ struct vx_session {
 
     struct vx_ssh_op *turn;
     int channels, channel_limit; /* open now; 0 is no limit known */
+    int running;                 /* commands between their start and their end */
+    bool littered;               /* one was let go of before its end */
 
     struct vx_timer *tick;
     double last_heard;

@@ -8,6 +8,19 @@ local shell = require "vm.shell"
 
 local M = {}
 
+-- Dropbear from 2022.82 to 2024.85 closes a channel that has no command yet when a command on another
+-- channel ends, and then ends the connection by an assertion (github.com/mkj/dropbear/issues/321).
+-- There every command gets a session that runs no other, and this many sessions are enough.
+local LONE_MAX <const> = 16
+-- Seconds between two looks for a session that became free, and until a command gives up waiting.
+local LONE_LOOK <const>, LONE_PATIENCE <const> = 0.01, 600
+
+local function one_at_a_time(server)
+    local year, number = server:match "dropbear_(%d+)%.(%d+)"
+    local version = year and tonumber(year) * 100 + tonumber(number)
+    return version ~= nil and version >= 202282 and version <= 202485
+end
+
 ---@class vm.Conn
 ---@field name string what messages call it
 local Conn = {}
@@ -32,6 +45,7 @@ function M.connect(opts)
         marker = "vx-" .. token .. ":",
         connected = raw.task.event(),
         session_count = 0,
+        spares = {}, -- further sessions, with servers that run one command at a time
     }, Conn)
 end
 
@@ -112,16 +126,12 @@ local function connect(self, timeout)
         session:close()
         return nil, err
     end
-    self.raw_session = session
     self.session_count = self.session_count + 1
+    self.lone = one_at_a_time(session:info().server)
     return session
 end
 
----The raw session; connects when there is none.
----@param what string for messages
----@param timeout? number seconds for connecting
----@return userdata
-function Conn:session(what, timeout)
+local function main_session(self, what, timeout)
     local session = self.raw_session
     if session and session:error() == nil and not self.failure then
         return session
@@ -139,10 +149,59 @@ function Conn:session(what, timeout)
                 session:close()
                 self.raw_session = nil
             end
-            return self:raise(what, connect(self, timeout))
+            session = self:raise(what, connect(self, timeout))
+            self.raw_session = session
+            return session
         end
         self.connected:wait()
     end
+end
+
+-- A session on which nothing runs, of those that are there; drops those that are of no use.
+local function quiet_session(self)
+    if self.raw_session:use() == "littered" then
+        self.raw_session:close()
+        self.raw_session = nil
+        return nil
+    elseif self.raw_session:use() == "quiet" then
+        return self.raw_session
+    end
+    for i = #self.spares, 1, -1 do
+        local spare = self.spares[i]
+        if spare:error() or spare:use() == "littered" then
+            spare:close()
+            table.remove(self.spares, i)
+        elseif spare:use() == "quiet" then
+            return spare
+        end
+    end
+end
+
+local function lone_session(self, what, timeout)
+    local deadline = raw.task.now() + LONE_PATIENCE
+    while true do
+        main_session(self, what, timeout)
+        local session = quiet_session(self)
+        if session then
+            return session
+        elseif self.raw_session and not self.connecting and #self.spares < LONE_MAX - 1 then
+            table.insert(self.spares, (self:raise(what, connect(self, timeout))))
+        elseif self.raw_session and raw.task.now() > deadline then
+            errors.fail("timeout", "%s: %d commands run on that server and none ended within %d s; its dropbear " ..
+                "cannot take more: a newer one (2024.86) can", what, LONE_MAX, LONE_PATIENCE)
+        elseif self.raw_session then
+            self.connected:wait(LONE_LOOK)
+        end
+    end
+end
+
+---The raw session to open a channel on now; connects when there is none.
+---@param what string for messages
+---@param timeout? number seconds for connecting
+---@return userdata
+function Conn:session(what, timeout)
+    local session = main_session(self, what, timeout)
+    return self.lone and lone_session(self, what, timeout) or session
 end
 
 ---Connects now rather than when first needed.
@@ -162,6 +221,11 @@ local function drop(self, message)
             session:close()
         end
     end
+    for _, spare in ipairs(self.spares) do
+        spare:fail(message)
+        spare:close()
+    end
+    self.spares = {}
 end
 
 ---Everything that waits on it now, or is asked of it later, raises this error.
@@ -193,10 +257,15 @@ end
 ---@param user? string
 ---@return boolean done
 function Conn:kill_group(group, user)
-    if not self:is_open() then
+    if not self.lone and not self:is_open() then
         return false
     end
-    local run = self.raw_session:run { command = shell.kill_line(group, user), timeout = 20, max_output = 4096 }
+    local session = self.raw_session
+    if self.lone then
+        local ok, free = pcall(self.session, self, self.name .. ": kill")
+        session = ok and free or nil
+    end
+    local run = session and session:run { command = shell.kill_line(group, user), timeout = 20, max_output = 4096 }
     local result = run and run:wait()
     if run then
         run:close()

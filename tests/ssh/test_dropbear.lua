@@ -35,12 +35,38 @@ end)
 
 test("commands run at once, and long ones too", function(there)
     local tasks = {}
-    -- Not more: from about 20 at once on, dropbear 2022.83 itself ends with a failed assertion.
-    for i = 1, 8 do
-        tasks[i] = vm.spawn(there.output, there, ("sleep 0.2; : %s; echo %d"):format(("x"):rep(i * 6000), i))
+    for i = 1, 60 do
+        local wait, size = i % 3 == 0 and "" or "sleep 0.2;", i % 9 * 6000
+        tasks[i] = vm.spawn(there.exec, there, ("%s : %s; echo %d; echo e >&2; exit %d"):format(wait,
+            ("x"):rep(size), i, i))
     end
     for i, task in ipairs(tasks) do
-        t.equal(task:join(), tostring(i))
+        local r = task:join()
+        t.equal({ r.stdout, r.stderr, r.status }, { i .. "\n", "e\n", i })
+    end
+end)
+
+test("commands that come and go do not disturb those that stay", function(there)
+    local stays = {}
+    for i = 1, 4 do
+        stays[i] = there:spawn "cat; echo end"
+    end
+    local tasks = {}
+    for i = 1, 6 do
+        tasks[i] = vm.spawn(function()
+            for n = 1, 8 do
+                t.equal(there:output("echo " .. n), tostring(n))
+            end
+            t.raises(function() there:exec("sleep 60", { timeout = 0.3 }) end, "timeout")
+        end)
+    end
+    for _, task in ipairs(tasks) do
+        task:join()
+    end
+    for _, process in ipairs(stays) do
+        process:write "here "
+        t.equal(process:wait().stdout, "here end\n")
+        process:close()
     end
 end)
 
