@@ -383,6 +383,9 @@ static void add_commandline(struct build *b)
         vx_buf_fmt(&buf, "pvpanic-pci,bus=%s,addr=0x%02x", b->arch->pci_bus, SLOT_PANIC);
         add_args(b, "-device", &buf);
     }
+    /* A panic is told by an event, and the guest goes on: its kernel says why only after that. */
+    add_arg(b, "-action");
+    add_arg(b, "panic=none");
     for (const char *const *arg = b->desc->qemu_args; arg != NULL && *arg != NULL; arg++)
         add_arg(b, *arg);
 }
@@ -418,7 +421,7 @@ static void add_domain(struct build *b)
     add_with(b, b->domain, "clock", "offset", "utc");
     add_text(b, b->domain, "on_poweroff", "destroy");
     add_text(b, b->domain, "on_reboot", "restart");
-    add_text(b, b->domain, "on_crash", "destroy");
+    add_text(b, b->domain, "on_crash", "preserve"); /* see add_commandline */
     add_devices(b);
     add_label(b);
     add_commandline(b);

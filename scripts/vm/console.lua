@@ -60,9 +60,10 @@ function Console:read_more()
     if not self.panicked then
         for _, pattern in ipairs(panics) do
             local at = self.text:find(pattern, from, true)
-            if at then
+            local line = at and self.text:match("^%s*([^\r\n]*)[\r\n]", at) -- whole, so far
+            if line then
                 self.panicked = true
-                self.on_panic(M.last_lines(self.text:match("^%s*[^\r\n]*", at), 1))
+                self.on_panic(M.last_lines(line, 1))
                 break
             end
         end

@@ -124,7 +124,7 @@ end
 -- How long after a connection to it was lost a guest may turn out to be gone itself, in seconds.
 local FATE <const> = 1
 
----After a connection was lost: waits a moment for news that the guest itself is gone.
+---Waits a moment for news that the guest is gone, after something that may come of that.
 ---@private
 function Guest:await_fate()
     local deadline = raw.task.now() + FATE
@@ -186,7 +186,15 @@ function Guest:on_event(event)
         self.last_state = "running"
     elseif event.event == "crashed" or event.reason == "panicked" then
         if self.spec.panic ~= "ignore" then
-            self:fail_waits("panic", "the guest's kernel panicked")
+            -- The console is about to say why, and then ends the waits itself.
+            local log = self.console_log
+            local boot, calm = log.boot, log.calm
+            task.spawn_detached("panic " .. self.name, function()
+                self:await_fate()
+                if log.boot == boot and log.calm == calm then -- not started anew or reverted
+                    self:fail_waits("panic", "the guest's kernel panicked")
+                end
+            end)
         end
     end
     if gone[event.event] then
@@ -194,7 +202,7 @@ function Guest:on_event(event)
         if not self.stopping then
             if event.reason == "shutdown" then
                 self:fail_waits("closed", "the guest powered itself off")
-            elseif event.reason ~= "from_snapshot" and event.reason ~= "panicked" then
+            elseif event.reason ~= "from snapshot" and event.reason ~= "panicked" then
                 self:fail_waits("crashed", event.signal and event.signal > 0
                     and ("QEMU exited: signal %d"):format(event.signal)
                     or ("QEMU exited (%s)"):format(event.reason or "unknown reason"), event.signal)

@@ -38,12 +38,6 @@ local function which(name)
 end
 M.which = which
 
-local function free_port()
-    -- The kernel's choice, asked of sshd's own kind of socket: no tool for it is everywhere, so a
-    -- random one outside the range of outgoing connections is tried until the server stays.
-    return math.random(20000, 31999)
-end
-
 local function read_file(path)
     local file <close> = assert(io.open(path, "rb"))
     return file:read("a")
@@ -51,6 +45,16 @@ end
 
 local function listening(port)
     return read_file("/proc/net/tcp"):find((":%04X 00000000:0000 0A"):format(port), 1, true) ~= nil
+end
+
+-- Outside the range of outgoing connections; each test process has its own hundred, so that two that
+-- run at once never take the same, and find each other's server there.
+local last_port = 20000 + raw.fs.pid() % 120 * 100
+local function free_port()
+    repeat
+        last_port = last_port + 1
+    until not listening(last_port)
+    return last_port
 end
 
 local function wait_listening(process, port)
