@@ -113,21 +113,33 @@ function M.quote(word)
     return "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
+-- Said by every script before anything else: what stands before it came from the login shell's own files.
+local MARK <const> = "--vmatrix--"
+
 ---The command that runs a script with arguments under the guest's sh, whatever the login shell is.
 ---@param script string
 ---@param ... string
 ---@return string
 function M.command(script, ...)
-    local words = { "exec /bin/sh -c", M.quote(script), "sh" }
+    local words = { "exec /bin/sh -c", M.quote(("echo %s >&2\n%s"):format(MARK, script)), "sh" }
     for i = 1, select("#", ...) do
         words[#words + 1] = M.quote((select(i, ...)))
     end
     return table.concat(words, " ")
 end
 
+---What the commands of a script of ours wrote on standard error.
+---@param words string
+---@return string
+function M.said(words)
+    local _, last = words:find(MARK .. "\n", 1, true)
+    return last and words:sub(last + 1) or words
+end
+
 local function kind_of(status, words)
     local text = words:lower()
-    if text:find("no space left", 1, true) or text:find("disk quota", 1, true) then
+    if text:find("no space left", 1, true) or text:find("disk quota", 1, true)
+        or text:find "wrote only %d+ of %d+ bytes" then -- GNU tar, when the disk becomes full
         return "nospace"
     elseif text:find("permission denied", 1, true) or text:find("read-only", 1, true)
         or text:find("not permitted", 1, true) then
@@ -146,7 +158,7 @@ end
 ---@param result table with status or signal, and words
 function M.fail(remote, what, result)
     local status = result.status or -1
-    local words = result.words:gsub("%s+$", "")
+    local words = M.said(result.words):gsub("%s+$", "")
     -- The last line says why: what comes before is about single files, or noise.
     local last = words:match "[^\n]*$"
     if last:find("tar:", 1, true) and words:find("\n", 1, true) then

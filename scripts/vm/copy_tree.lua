@@ -125,7 +125,7 @@ local function acceptable(remote, result)
     if result.status ~= 1 or shell.tar(remote) ~= "gnu" then
         return result.status == 0
     end
-    for line in result.words:gmatch "[^\n]+" do
+    for line in shell.said(result.words):gmatch "[^\n]+" do
         local known = false
         for _, text in ipairs(ONLY_CHANGED) do
             known = known or line:find(text, 1, true) ~= nil
