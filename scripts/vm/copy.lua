@@ -135,7 +135,7 @@ local function verb(machine, what, opts, fn)
     local conn = machine:transport()
     if errors.is(err, "timeout") and opts.timeout then
         errors.fail("timeout", "%s: not done within %g s", what, opts.timeout)
-    elseif conn.failure and (errors.is(err, "connection") or errors.is(err, "closed")) then
+    elseif errors.is(err) and conn:behind(err) then
         err = conn:explain(what, err)
     end
     error(err, 0)

@@ -71,16 +71,23 @@ function Conn:raise(what, value, err, ...)
     return value, err, ...
 end
 
+---What ended the machine, when that is what is behind a lost connection; asks once more if need be.
+---@param err vm.Error
+---@return vm.Error|nil
+function Conn:behind(err)
+    if err.kind == "connection" and not self.failure and self.opts.lost then
+        self.opts.lost()
+    end
+    return (err.kind == "connection" or err.kind == "closed") and self.failure or nil
+end
+
 ---The error to raise for a raw one.
 ---@param what string
 ---@param err vm.Error
 ---@return vm.Error
 function Conn:explain(what, err)
-    if err.kind == "connection" and not self.failure and self.opts.lost then
-        self.opts.lost()
-    end
-    local failure = self.failure
-    if failure and (err.kind == "connection" or err.kind == "closed") then
+    local failure = self:behind(err)
+    if failure then
         local better = copy(failure)
         better.stdout, better.stderr, better.truncated = err.stdout, err.stderr, err.truncated
         err = better
