@@ -260,6 +260,8 @@ struct vx_command *vx_command_start(struct vx_session *session,
     vx_ssh_enter(session);
     step_open(cmd);
     vx_ssh_leave(session);
+    if (cmd->phase != OPEN)
+        vx_ssh_soon(session);
     return cmd;
 }
 

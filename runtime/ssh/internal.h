@@ -31,7 +31,8 @@ struct vx_ssh_op {
     void (*lost)(struct vx_ssh_op *op, const struct vx_err *err);
 };
 
-/* Hangs the op on the session's pump. Its step runs soon, from the loop, not inside this call.
+/* Hangs the op on the session's pump. Its step runs when something arrives: make the first call
+ * between enter and leave, or ask vx_ssh_soon().
  * Returns -1 with err when the session is not ready or over. */
 int vx_ssh_op_start(struct vx_session *session, struct vx_ssh_op *op, struct vx_err *err);
 /* Takes it off; harmless when repeated. It lets go of the opening turn too. */

@@ -16,7 +16,10 @@ enum {
     OUT_KEPT = 16 * 1024,   /* buffer that a quiet session may keep */
     IN_SNIFFED = 64 * 1024, /* bytes taken from the socket while nobody asks */
     TURN_BUDGET = 512 * 1024,
+    REFUSALS = 50,
 };
+
+static const double REFUSED_PAUSE = 0.02; /* s */
 
 /* --- bytes in and out --- */
 
@@ -304,7 +307,6 @@ int vx_ssh_op_start(struct vx_session *session, struct vx_ssh_op *op, struct vx_
         return vx_err_set(err, VX_USAGE, 0, "%s: the session is not connected yet",
                           session->name);
     vx_pump_hang(session, op);
-    vx_ssh_soon(session);
     return 0;
 }
 
@@ -324,9 +326,10 @@ bool vx_ssh_turn_take(struct vx_ssh_op *op)
 {
     struct vx_session *session = op->session;
 
-    if (session->turn == NULL &&
+    if (session->turn == NULL && session->retry == NULL &&
         (session->channel_limit == 0 || session->channels < session->channel_limit))
         session->turn = op;
+    session->turn_wanted |= session->turn != op;
     return session->turn == op;
 }
 
@@ -337,12 +340,16 @@ void vx_ssh_turn_give(struct vx_ssh_op *op)
     if (session == NULL || session->turn != op)
         return;
     session->turn = NULL;
-    vx_ssh_soon(session);
+    if (session->turn_wanted)
+        vx_ssh_soon(session);
+    session->turn_wanted = false;
 }
 
 void vx_ssh_channel_opened(struct vx_session *session)
 {
     session->channels++;
+    session->served = true;
+    session->refusals = 0;
 }
 
 void vx_ssh_channel_closed(struct vx_session *session)
@@ -352,10 +359,24 @@ void vx_ssh_channel_closed(struct vx_session *session)
         vx_ssh_soon(session);
 }
 
+static void on_retry(void *arg)
+{
+    struct vx_session *session = arg;
+
+    vx_timer_free(session->retry);
+    session->retry = NULL;
+    vx_ssh_soon(session);
+}
+
 bool vx_ssh_channel_refused(struct vx_session *session)
 {
-    if (session->channels == 0)
-        return false;
+    if (session->channels == 0) {
+        /* A server may count a channel for a moment after its close has reached it. */
+        if (!session->served || ++session->refusals > REFUSALS)
+            return false;
+        session->retry = vx_timer_new(session->loop, REFUSED_PAUSE, on_retry, session);
+        return true;
+    }
     session->channel_limit = session->channels;
     return true;
 }
@@ -405,9 +426,10 @@ void vx_pump_end(struct vx_session *session)
     }
     vx_timer_free(session->soon);
     vx_timer_free(session->linger);
+    vx_timer_free(session->retry);
     vx_timer_free(session->tick);
     vx_timer_free(session->limit);
-    session->soon = session->linger = session->tick = session->limit = NULL;
+    session->soon = session->linger = session->retry = session->tick = session->limit = NULL;
     vx_watch_free(session->watch);
     session->watch = NULL;
     if (session->fd >= 0)

@@ -304,6 +304,7 @@ struct vx_sftp *vx_sftp_new(struct vx_session *session, struct vx_err *err)
         free(sftp);
         return NULL;
     }
+    vx_ssh_soon(session);
     sftp->session = vx_ssh_ref(session);
     return sftp;
 }

@@ -49,7 +49,11 @@ struct vx_session {
     int patience;  /* vain reads until the next one fails; 0 is no limit (socket.c) */
 
     struct vx_ssh_op *turn;
+    bool turn_wanted;            /* somebody was told to ask again */
     int channels, channel_limit; /* open now; 0 is no limit known */
+    bool served;                 /* some channel was opened */
+    int refusals;                /* in a row, while none was open */
+    struct vx_timer *retry;      /* until the next open after one of them */
     int running;                 /* commands between their start and their end */
     bool littered;               /* one was let go of before its end */
 
