@@ -75,9 +75,7 @@ end
 ---@param err vm.Error
 ---@return vm.Error|nil
 function Conn:behind(err)
-    if err.kind == "connection" and not self.failure and self.opts.lost then
-        self.opts.lost()
-    end
+    if err.kind == "connection" and not self.failure and self.opts.lost then self.opts.lost() end
     return (err.kind == "connection" or err.kind == "closed") and self.failure or nil
 end
 

@@ -63,7 +63,7 @@ sh(ssh .. " -M -N -f -o ControlPersist=300 >/dev/null 2>&1")
 sh(("mkdir small && cd small && head -c %d /dev/urandom | split -a 4 -b 4096 - f"):format(FILES * 4096))
 there:run "true"
 for _ = 1, ROUNDS do
-    sh "rm -rf in in2 out out2; mkdir in2 out2; sync"
+    sh "rm -rf in in2 out out2; mkdir in2 out2"
     note("small_in", timed(function() there:copy_in(dir .. "/small", dir .. "/in") end))
     note("tar_in", timed_line(("tar -C small -cf - . | %s 'tar -C %s/in2 -xf -'"):format(ssh, dir)))
     note("small_out", timed(function() there:copy_out(dir .. "/small", dir .. "/out") end))
