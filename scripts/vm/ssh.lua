@@ -10,10 +10,9 @@ local M = {}
 
 -- Dropbear from 2022.82 to 2024.85 closes a channel that has no command yet when a command on another
 -- channel ends, and then ends the connection by an assertion (github.com/mkj/dropbear/issues/321).
--- There every command gets a session that runs no other, and this many sessions are enough.
-local LONE_MAX <const> = 16
--- Seconds between two looks for a session that became free, and until a command gives up waiting.
-local LONE_LOOK <const>, LONE_PATIENCE <const> = 0.01, 600
+-- There every command gets a session that runs no other: this many at most, with seconds between two
+-- looks for one that became free, and until a command gives up.
+local LONE_MAX <const>, LONE_LOOK <const>, LONE_PATIENCE <const> = 16, 0.01, 600
 
 local function one_at_a_time(server)
     local year, number = server:match "dropbear_(%d+)%.(%d+)"
@@ -164,12 +163,12 @@ end
 
 -- A session on which nothing runs, of those that are there; drops those that are of no use.
 local function quiet_session(self)
-    if self.raw_session:use() == "littered" then
-        self.raw_session:close()
+    local main = self.raw_session
+    if main:use() == "littered" then
         self.raw_session = nil
-        return nil
-    elseif self.raw_session:use() == "quiet" then
-        return self.raw_session
+        return main:close() and nil
+    elseif main:use() == "quiet" then
+        return main
     end
     for i = #self.spares, 1, -1 do
         local spare = self.spares[i]
@@ -265,12 +264,11 @@ function Conn:kill_group(group, user)
     if not self.lone and not self:is_open() then
         return false
     end
-    local session = self.raw_session
+    local ok, session = true, self.raw_session
     if self.lone then
-        local ok, free = pcall(self.session, self, self.name .. ": kill")
-        session = ok and free or nil
+        ok, session = pcall(self.session, self, self.name .. ": kill")
     end
-    local run = session and session:run { command = shell.kill_line(group, user), timeout = 20, max_output = 4096 }
+    local run = ok and session:run { command = shell.kill_line(group, user), timeout = 20, max_output = 4096 }
     local result = run and run:wait()
     if run then
         run:close()
