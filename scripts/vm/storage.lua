@@ -81,7 +81,10 @@ function Storage:more_disk(what, item, number)
         return { path = path, format = "qcow2", cache = "unsafe" }
     end
     local info = disk.info(item.path, ("%s: disk %s"):format(what, item.path))
-    if info.format ~= "qcow2" and info.format ~= "raw" then
+    if info.backing or info.data_file then
+        errors.fail("unsafe", "%s: disk %s refers to another file (%s); flatten it with `qemu-img convert`",
+            what, item.path, info.backing or info.data_file)
+    elseif info.format ~= "qcow2" and info.format ~= "raw" then
         errors.fail("format", "%s: disk %s is %s, not qcow2 or raw", what, item.path, info.format)
     end
     return { path = item.path, format = info.format, readonly = item.readonly }

@@ -91,7 +91,7 @@ static void add_sized(struct rig *rig, char type, const char *name, const char *
     memcpy(h + 100, "0004755", 8); /* set-user-id: must not arrive */
     memcpy(h + 108, "0000000", 8);
     memcpy(h + 116, "0000000", 8);
-    snprintf(h + 124, 12, "%011llo", size);
+    snprintf(h + 124, 12, "%011llo", size & 077777777777ull);
     memcpy(h + 136, "07346545000", 12); /* 1000000000 */
     memset(h + 148, ' ', 8);
     h[156] = type;
@@ -160,7 +160,7 @@ static void assert_refused(struct rig *rig, enum vx_kind kind, const char *name)
 
 static const char *in(struct rig *rig, const char *name)
 {
-    static char path[300];
+    static char path[1024];
 
     snprintf(path, sizeof path, "%s/%s", rig->in, name);
     return path;

@@ -68,6 +68,7 @@ end)
 t.test("an_image_that_refers_to_other_files_is_refused", function()
     host.run { "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/etc/hostname", folder .. "/evil.qcow2" }
     t.raises(function() vm.create { image = folder .. "/evil.qcow2" } end, "unsafe", "refers to another file")
+    t.raises(function() vm.create(with { disks = { folder .. "/evil.qcow2" } }) end, "unsafe", "refers to another file")
 end)
 
 t.test("an_architecture_without_qemu_names_the_program", function()
