@@ -145,13 +145,25 @@ static void step_exec(struct vx_command *cmd)
         wait_or_fail(cmd, rc, "the server does not start the command");
 }
 
+/* On a terminal the end of the input is a character (twice: the first ends a line that was not
+ * ended). The channel's own end would hang up the terminal: dropbear then kills what runs on it. */
+static int send_eof_now(struct vx_command *cmd)
+{
+    ssize_t rc = 0;
+
+    if (!cmd->opts.pty)
+        return libssh2_channel_send_eof(cmd->channel);
+    rc = libssh2_channel_write(cmd->channel, "\x04\x04", 2);
+    return rc < 0 ? (int)rc : 0;
+}
+
 static void send_eof(struct vx_command *cmd)
 {
     int rc = 0;
 
     if (!cmd->eof_wanted || cmd->eof_sent || cmd->phase != RUN)
         return;
-    rc = libssh2_channel_send_eof(cmd->channel);
+    rc = send_eof_now(cmd);
     if (rc == 0 || !wait_or_fail(cmd, rc, "cannot end the input of a command"))
         cmd->eof_sent = true;
 }

@@ -15,6 +15,7 @@ struct vx_run {
     struct vx_buf streams[2];
     unsigned long long dropped;
     struct vx_timer *limit;
+    bool on_terminal; /* with a marker to be read first */
 };
 
 static void finish(struct vx_run *run, const struct vx_err *err)
@@ -30,6 +31,9 @@ static void finish(struct vx_run *run, const struct vx_err *err)
 
 static void feed(struct vx_run *run)
 {
+    /* A terminal echoes what it is sent: the marker's line must not stand behind that. */
+    if (run->on_terminal && vx_command_group(run->command) == 0)
+        return;
     while (run->given < run->opts.input_len) {
         long taken = vx_command_write(run->command, run->opts.input + run->given,
                                       run->opts.input_len - run->given);
@@ -64,9 +68,9 @@ static void on_ready(void *arg)
 
     if (run->opts.done == NULL)
         return;
-    feed(run);
     while ((got = vx_command_read(run->command, &stream, chunk, sizeof chunk)) > 0)
         keep(run, stream, chunk, (size_t)got);
+    feed(run); /* after the marker was read */
     if (got == VX_COMMAND_END)
         finish(run, NULL);
     else if (got == VX_COMMAND_FAILED)
@@ -91,6 +95,7 @@ struct vx_run *vx_run_start(struct vx_loop *loop, struct vx_session *session,
     struct vx_command_opts mine = *command;
 
     run->opts = *opts;
+    run->on_terminal = mine.pty && mine.marker != NULL;
     mine.ready = on_ready;
     mine.arg = run;
     mine.stdin_open = opts->input != NULL;

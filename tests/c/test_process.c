@@ -219,11 +219,12 @@ static void a_paused_process_waits_and_goes_on_where_it_was(void **state)
 
 /* --- proc and sweep --------------------------------------------------------------------- */
 
-/* A process whose command line names the path, once it does. */
+/* A process whose command line names the path, once it does. It starts no other: a child has the
+ * same command line between fork and exec. */
 static struct vx_process *start_naming(struct fixture *fixture, struct output *out,
                                        const char *path)
 {
-    struct vx_process *proc = start(fixture, out, "echo up; sleep 1000; true", path, 0);
+    struct vx_process *proc = start(fixture, out, "echo up; read line", path, 1);
 
     while (out->text[1].len == 0)
         vx_loop_turn(fixture->loop, true);

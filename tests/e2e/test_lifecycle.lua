@@ -21,6 +21,15 @@ t.test("a_booted_guest_says_what_it_is", function()
     t.match(shared:console(), "vmatrix: ready")
 end)
 
+t.test("a_command_on_a_terminal_gets_the_end_of_its_input_and_ends_by_itself", function()
+    for _ = 1, 5 do
+        local result = shared:exec("tty; cat; echo end", { pty = true, timeout = 60 })
+        t.match(result.stdout, "^/dev/pts/%d+\r\nend\r\n$")
+        t.equal(result.status, 0)
+    end
+    t.match(shared:output("cat", { pty = true, stdin = "a line\n", timeout = 60 }), "^a line\r\na line")
+end)
+
 t.test("suspend_and_resume_change_the_state", function()
     shared:suspend()
     t.equal(shared:state(), "paused")
