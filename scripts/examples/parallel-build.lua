@@ -6,10 +6,10 @@ local folder = arg[1] or "output/parallel-build" -- relative paths start at this
 
 local results = vm.parallel({ "x86_64", "aarch64", "riscv64" }, function(arch)
     local guest <close> = vm.boot { image = "seed", arch = arch, memory = "256MiB" }
-    guest:copy_in("parallel-build", "/work")
-    local result = guest:run("./build.sh", { cwd = "/work", timeout = "5m" })
-    guest:copy_out("/work/out", ("%s/%s"):format(folder, arch))
-    return { arch = arch, seconds = result.duration, says = guest:output "cat /work/out/program.txt" }
+    guest:copy_in("parallel-build", "/root/build")
+    local result = guest:run("./build.sh", { cwd = "/root/build", timeout = "5m" })
+    guest:copy_out("/root/build/out", ("%s/%s"):format(folder, arch))
+    return { arch = arch, seconds = result.duration, says = guest:output "cat /root/build/out/program.txt" }
 end, { limit = 2 })
 
 for _, result in ipairs(results) do

@@ -39,6 +39,7 @@ local function dead_run()
     os.execute(("kill -%d %d"):format(KILL, guardian))
     process:kill(KILL)
     process:finish()
+    cli.wait_for("the guardian's end", function() return not cli.guardian(r.id) end)
     t.equal(#run.processes { r.root }, 1)
     return r
 end
@@ -52,6 +53,8 @@ t.test("prune_kills_and_removes_what_a_dead_run_left_and_says_so", function()
     local r = dead_run()
     local result = cli.run { "prune" }
     t.equal(result.status, 0, result.stderr)
+    local locks = fs.read("/proc/locks", 65536) or ""
+    t.check(result.stdout ~= "nothing to remove\n", "somebody holds the lock of the run: " .. locks)
     t.match(result.stdout, "run " .. r.id .. ": process %d+ %(%w+%) killed")
     t.match(result.stdout, "run " .. r.id .. ": " .. r.root:gsub("%-", "%%-") .. " removed")
     t.match(result.stdout, "run " .. r.id .. ": " .. r.ram:gsub("%-", "%%-") .. " removed")
