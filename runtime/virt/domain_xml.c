@@ -390,6 +390,18 @@ static void add_commandline(struct build *b)
         add_arg(b, *arg);
 }
 
+/* libvirt asks a QEMU that has just started for each property of its x86 cpu in turn, some 400
+ * questions that take longer than all else in a start, to note what the cpu came out as. Without this
+ * capability it believes the description, which is all that we need: no check of the cpu is asked
+ * for (see add_cpu), and QEMU itself refuses a feature that it does not have. */
+static void add_capabilities(struct build *b)
+{
+    xmlNodePtr list = xmlNewChild(b->domain, b->qemu, BAD_CAST "capabilities", NULL);
+    xmlNodePtr node = xmlNewChild(list, b->qemu, BAD_CAST "del", NULL);
+
+    attr(b, node, "capability", "cpu-unavailable-features");
+}
+
 /* A libvirt of the system runs QEMU as a user of its own, who cannot reach our files, unless the
  * guest says otherwise; nothing of ours then changes its owner. */
 static void add_label(struct build *b)
@@ -425,6 +437,7 @@ static void add_domain(struct build *b)
     add_devices(b);
     add_label(b);
     add_commandline(b);
+    add_capabilities(b);
 }
 
 char *vx_domain_xml_build(const struct vx_domain_desc *desc, struct vx_err *err)
