@@ -77,6 +77,45 @@ static int l_remove_tree(lua_State *L)
     return run_path(L, "fs.remove_tree", remove_tree_work, l_job_true);
 }
 
+struct save_job {
+    struct job job;
+    char *path;
+    struct vx_buf bytes;
+    mode_t mode;
+};
+
+static void dispose_save(struct job *base)
+{
+    struct save_job *job = (struct save_job *)base;
+
+    free(job->path);
+    vx_buf_free(&job->bytes);
+}
+
+static void save_work(void *arg)
+{
+    struct save_job *job = arg;
+
+    job->job.rc = vx_file_write_atomic(job->path, vx_buf_cstr(&job->bytes), job->bytes.len,
+                                       job->mode, &job->job.err);
+}
+
+/* save(path, bytes, [mode]): waits; as write_atomic, and the loop goes on while the disk is
+ * written to. */
+static int l_save(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    size_t len = 0;
+    const char *bytes = luaL_checklstring(L, 2, &len);
+    lua_Integer mode = luaL_optinteger(L, 3, 0644);
+    struct save_job *job = l_job_new(L, "fs.save", sizeof *job, dispose_save);
+
+    job->path = vx_strdup(path);
+    job->mode = (mode_t)mode;
+    vx_buf_add(&job->bytes, bytes, len);
+    return l_job_run(L, job, save_work, l_job_true);
+}
+
 struct l_lock {
     int fd; /* -1: closed */
 };
@@ -208,9 +247,8 @@ static const luaL_Reg lock_methods[] = {
 };
 
 const luaL_Reg fs_wait_functions[] = {
-    { "lock", l_lock },
-    { "remove_tree", l_remove_tree },
-    { "sha256", l_sha256 },
+    { "lock", l_lock }, { "remove_tree", l_remove_tree },
+    { "save", l_save }, { "sha256", l_sha256 },
     { NULL, NULL },
 };
 

@@ -184,7 +184,9 @@ static int l_json_encode(lua_State *L)
         vx_err_set(&err, VX_FORMAT, 0, "cannot be written as JSON: %s", why);
         return l_push_fail(L, &err);
     }
-    text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    /* 15 digits: what was written as 0.1 is 0.1 again, not 0.10000000000000001. */
+    text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY |
+                                JSON_REAL_PRECISION(15));
     json_decref(root);
     lua_pushstring(L, text);
     free(text);

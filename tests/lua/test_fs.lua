@@ -144,8 +144,32 @@ t.test("what is known of the machine has sensible values", function()
     t.equal(fs.is_tty(99), false)
 end)
 
+t.test("a file is saved on the pool as a whole, also when nobody waits for it any more", function()
+    with_folder(function(folder)
+        local path = folder .. "/file"
+        t.equal(fs.save(path, "one\0two", 384), true)
+        t.equal(fs.read(path), "one\0two")
+        t.equal(fs.stat(path).mode, 384)
+        t.equal(fs.save(path, ""), true)
+        t.equal(fs.read(path), "")
+        local saved, err = fs.save(folder .. "/no/file", "x")
+        t.equal(saved, nil)
+        t.equal(err.kind, "notfound")
+        local waiter = task.spawn(function()
+            fs.save(path, ("x"):rep(1 << 20))
+        end)
+        raw.task.sleep(0)
+        waiter:cancel()
+        pcall(waiter.join, waiter)
+        t.check(#fs.read(path) == 0 or #fs.read(path) == 1 << 20, "half of it")
+        while #fs.list(folder) > 1 or #fs.read(path) == 0 do
+            raw.task.sleep(0.01)
+        end
+    end)
+end)
+
 t.test("misuse raises", function()
-    for _, call in ipairs { fs.read, fs.mkdir_p, fs.sha256, fs.lock, fs.glob } do
+    for _, call in ipairs { fs.read, fs.save, fs.mkdir_p, fs.sha256, fs.lock, fs.glob } do
         t.check(not pcall(call), "no argument was accepted")
     end
     t.check(not pcall(fs.random, -1))
