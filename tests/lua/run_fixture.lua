@@ -67,7 +67,7 @@ local function outcome_of(n, opts)
     if opts.outcome then
         return opts.outcome
     end
-    return n % 5 == 2 and others[n // 5 % #others + 1] or "passed"
+    return n % 5 == 2 and others[(n // 5 + n // 40) % #others + 1] or "passed"
 end
 
 local function attempt_of(run, test, number, one)
