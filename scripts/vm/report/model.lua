@@ -35,7 +35,7 @@ local M = {}
 ---@field tests vm.report.Test[] in the plan's order
 ---@field counts table<string, integer> tests by outcome, and total
 ---@field exit integer the exit status by the results
----@field records table[] { name, test, record, groups = { { text, digest, tests } }, by }: equal values together, most first
+---@field records table[] { name, test, record, total, by, groups = { { text, digest, tests } } }: equal values together
 ---@field timeline table[] { what ("test", "guest", "step"), name, started, duration, slot, test, attempt, outcome }
 ---@field warnings table[] { kind, text, test, cell }
 ---@field skipped table[] what the plan left out: { id, reason, rule }
