@@ -25,6 +25,7 @@ static const luaL_Reg modules[] = {
     { "sftp", luaopen_raw_sftp },
     { "ssh", luaopen_raw_ssh },
     { "task", luaopen_raw_task },
+    { "terminal", luaopen_raw_terminal },
     { "tree", luaopen_raw_tree },
     { "version", luaopen_raw_version },
     { "virt", luaopen_raw_virt },
