@@ -103,8 +103,9 @@ local function add_verbs(module, text)
     end
 end
 
-local function read_module(name)
-    local text = assert(fs.read(("%s/%s.lua"):format(root, name), 1 << 20))
+local function read_module(path)
+    local text = assert(fs.read(("%s/%s.lua"):format(root, path), 1 << 20))
+    local name = path:gsub("/", ".")
     local block, holders = nil, {}
     for line in text:gmatch "([^\n]*)\n" do
         local comment = line:match "^%-%-%-(.*)$"
@@ -113,6 +114,9 @@ local function read_module(name)
             add_line(block, comment)
         elseif block then
             local holder, verb = line:match "^function ([%w_]+)[.:]([%w_]+)%("
+            if not holder then
+                holder, verb = line:match "^(M)%.([%w_]+) = setmetatable%(" -- a table that is called
+            end
             if block.class then
                 local class = add_class(block)
                 holder = line:match "^local ([%w_]+) ="
@@ -213,12 +217,18 @@ local function say_class(class)
     end
 end
 
-for _, file in ipairs(assert(fs.list(root))) do
-    local name = file:match "^([%w_]+)%.lua$"
-    if name then
-        read_module(name)
+local function read_folder(below)
+    for _, file in ipairs(assert(fs.list(root .. "/" .. below))) do
+        local name = file:match "^([%w_]+)%.lua$"
+        if name then
+            read_module(below .. name)
+        elseif fs.stat(root .. "/" .. below .. file).type == "dir" then
+            read_folder(below .. file .. "/")
+        end
     end
 end
+
+read_folder ""
 
 say "# Reference\n"
 say "Made from the library's annotations by `scripts/dev/reference.lua`; a question mark means that it may be"

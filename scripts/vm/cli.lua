@@ -3,6 +3,7 @@ local task = require "vm.task"
 local errors = require "vm.errors"
 local options = require "vm.options"
 local raw = require "vm.raw"
+local script = require "vm.script"
 
 local M = {}
 
@@ -25,6 +26,7 @@ commands:
 M.commands = {
     { name = "doctor", help = "what this machine can do, and what it lacks", module = "vm.cmd_doctor" },
     { name = "images", help = "build the seed guests, list the images in the cache", module = "vm.cmd_images" },
+    { name = "test", help = "run a test matrix, write the reports", module = "vm.cmd_test" },
     { name = "prune", help = "remove what killed runs have left behind", module = "vm.cmd_prune" },
 }
 
@@ -66,7 +68,8 @@ local function run_chunk(chunk, args, at)
     set_arg(args, at)
     local results = table.pack(chunk(table.unpack(args, at + 1)))
     local first = results[1]
-    if type(first) == "table" and first.axes ~= nil and first.tests ~= nil then
+    local define = package.loaded["vm.matrix.define"] -- loaded only where a script made a matrix
+    if define and define.of(first) then
         errors.fail("usage", "%s returned a matrix; run it with `vmatrix test %s`", args[at], args[at])
     end
     return 0
@@ -84,20 +87,6 @@ local function no_script(path, why)
         io.stderr:write(("vmatrix: did you mean `vmatrix %s`?\n"):format(near))
     end
     return 2
-end
-
--- Compiles a script's text: a byte order mark and a first line that starts with '#' are for others,
--- and compiled chunks are refused, since Lua does not check them.
-local function compile(text, name)
-    if text:sub(1, 1) == "\27" then
-        errors.fail("script", "%s is compiled Lua; only source text can be run", name:sub(2))
-    end
-    text = text:gsub("^\xef\xbb\xbf", ""):gsub("^#[^\n]*", "")
-    local chunk, problem = load(text, name, "t")
-    if not chunk then
-        errors.fail("script", "%s", problem)
-    end
-    return chunk
 end
 
 local function run_script(args, at)
@@ -118,8 +107,8 @@ local function run_script(args, at)
         package.path = script_folder(path) .. "/?.lua;" .. package.path
         name = "@" .. path
     end
-    local chunk = compile(text, name)
-    require("vm.script").set(path)
+    local chunk = script.compile(text, name)
+    script.set(path)
     return run_chunk(chunk, args, at)
 end
 
@@ -127,7 +116,7 @@ local function run_code(args, at)
     if not args[at] then
         return complain("-e wants a line of Lua")
     end
-    local chunk = compile(args[at], "=(command line)")
+    local chunk = script.compile(args[at], "=(command line)")
     _G.vm = require "vm"
     return run_chunk(chunk, args, at)
 end

@@ -19,6 +19,8 @@ local lazy = {
     boot = { "vm.default", "boot" },
     connect = { "vm.connection", "connect" },
     create = { "vm.default", "create" },
+    matrix = { "vm.matrix.define", "matrix" },
+    params = { "vm.matrix.params", "params" },
     ssh = { "vm.ssh", "open" },
 }
 

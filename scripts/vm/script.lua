@@ -1,4 +1,6 @@
--- The script that runs: relative host paths start at its folder.
+-- The script that runs: its text, and its folder, where relative host paths start.
+local errors = require "vm.errors"
+
 local M = {}
 
 local folder = "."
@@ -20,6 +22,40 @@ function M.path(path)
         return path
     end
     return (folder == "/" and "/" or folder .. "/") .. path
+end
+
+---Compiles a script's text: a byte order mark and a first line that starts with '#' are for others,
+---and compiled chunks are refused, since Lua does not check them.
+---@param text string
+---@param name string as for load: "@path"
+---@return function
+function M.compile(text, name)
+    if text:sub(1, 1) == "\27" then
+        errors.fail("script", "%s is compiled Lua; only source text can be run", name:sub(2))
+    end
+    text = text:gsub("^\xef\xbb\xbf", ""):gsub("^#[^\n]*", "")
+    local chunk, problem = load(text, name, "t")
+    if not chunk then
+        errors.fail("script", "%s", problem)
+    end
+    return chunk
+end
+
+---Reads and compiles a script.
+---@param path string
+---@return function
+function M.load(path)
+    local file, why = io.open(path, "rb")
+    if not file then
+        errors.fail("notfound", "cannot open %s", why)
+    end
+    local text
+    text, why = file:read "a"
+    file:close()
+    if not text then -- a folder can be opened, but not read
+        errors.fail("notfound", "cannot read %s: %s", path, why)
+    end
+    return M.compile(text, "@" .. path)
 end
 
 return M

@@ -67,7 +67,7 @@ t.test("a_misspelt_command_or_option_names_the_nearest", function()
 end)
 
 t.test("every_command_explains_itself", function()
-    for _, name in ipairs { "doctor", "images", "prune" } do
+    for _, name in ipairs { "doctor", "images", "prune", "test" } do
         local result = cli.run { name, "--help" }
         t.equal(result.status, 0, name)
         t.match(result.stdout, "^usage: vmatrix " .. name)

@@ -1,0 +1,151 @@
+-- What each cell's guests are to be, checked before anything boots: options, images, memory.
+local raw = require "vm.raw"
+local errors = require "vm.errors"
+local options = require "vm.options"
+local faults = require "vm.matrix.faults"
+local guests = require "vm.matrix.guests"
+local script = require "vm.script"
+
+local M = {}
+
+local MIB <const> = 1024 * 1024
+
+-- What vm.boot takes besides vm.create's options.
+local boot_options = { wait = true, timeout = true }
+
+-- A text that is the same for equal options, so that thousands of cells are checked as few kinds.
+local function key_of(value, depth)
+    if type(value) == "string" then
+        return ("%q"):format(value)
+    elseif type(value) ~= "table" or depth > 6 then
+        return tostring(value)
+    end
+    local parts = {}
+    for name, item in pairs(value) do
+        parts[#parts + 1] = key_of(name, depth + 1) .. "=" .. key_of(item, depth + 1)
+    end
+    table.sort(parts)
+    return "{" .. table.concat(parts, ",") .. "}"
+end
+
+-- An image that is no file: said here, since a name is more often misspelt than a path.
+local function check_image(image)
+    if type(image) ~= "string" or image == "seed" then
+        return
+    end
+    local known = require("vm.image").known
+    if known and known(image) then
+        return
+    end
+    local path = script.path(image)
+    if not raw.fs.exists(path) and not image:find "/" then
+        local near = options.nearest(image, { "seed" })
+        errors.fail("notfound", "unknown image '%s': it is neither 'seed' nor a file (%s)%s", image, path,
+            near and "; did you mean 'seed'?" or "")
+    end
+end
+
+local function check_memory(spec, limit)
+    if spec.memory > limit then
+        errors.fail("usage", "it needs %d MiB of memory, and this host has %d MiB: it could never run",
+            spec.memory // MIB, limit // MIB)
+    end
+    if spec.image == "seed" then
+        local seed = require "vm.seed"
+        local image = not spec.kernel and not spec.initrd and seed.image(spec.arch)
+        if image and spec.memory < image.memory_min then
+            errors.fail("usage", "option 'memory': the seed guest for %s needs at least %d MiB", spec.arch,
+                image.memory_min // MIB)
+        end
+    end
+end
+
+---Whether what a guest function returned is a machine that is there already, with commands of its own.
+---@param made table
+---@return boolean
+function M.is_machine(made)
+    return type(made) == "userdata" or type(made.exec) == "function"
+end
+
+local function check_options(given, limit)
+    if given.image then
+        check_image(given.image)
+    end
+    local plain = { name = "guest" }
+    for name, value in pairs(given) do
+        if not boot_options[name] then
+            plain[name] = value
+        end
+    end
+    local spec = require("vm.spec").check("guest", plain)
+    check_memory(spec, limit)
+    return spec
+end
+
+-- Checks equal options once; returns the memory, or nil and what is wrong.
+local function checker(limit)
+    local known = {}
+    return function(given)
+        local key = key_of(given, 0)
+        local result = known[key]
+        if not result then
+            local ok, spec = pcall(check_options, given, limit)
+            local why = not ok and (errors.is(spec) and spec.message or tostring(spec)) or nil
+            result = { memory = ok and spec.memory, why = why and why:gsub("^guest: ", "") }
+            known[key] = result
+        end
+        return result.memory, result.why
+    end
+end
+
+---Checks the guests of a matrix's cells; cells that are skipped are left alone.
+---@param matrix table
+---@param cells table[]
+---@param problems vm.matrix.Problems
+---@param limit? integer bytes of memory that this host can give at most
+function M.guests(matrix, cells, problems, limit)
+    limit = limit or select(2, raw.fs.memory_available())
+    local found = faults.new(matrix, problems)
+    local check = checker(limit)
+    for _, cell in ipairs(cells) do
+        local list = not cell.skip and found:try(matrix.guest or matrix.guests or { "guest" }, "guest", cell.id,
+            guests.of, cell)
+        local total = 0
+        for _, guest in ipairs(list or {}) do
+            if not M.is_machine(guest.options) then
+                local memory, why = check(guest.options)
+                if why then
+                    local place = type(guest.path[1]) == "function" and guest.path[1] or matrix.guests or { "guest" }
+                    found:add(place, guest.name == "guest" and "guest" or "guests." .. guest.name, cell.id, why)
+                end
+                total = total + (memory or 0)
+            end
+        end
+        if total > limit and #list > 1 then
+            found:add(matrix.guests, "guests", cell.id, ("together they need %d MiB of memory, and this host has "
+                .. "%d MiB: it could never run"):format(total // MIB, limit // MIB))
+        end
+    end
+    found:say()
+end
+
+-- The axes that a step says it uses.
+---Checks what the steps of `prepare` say against the matrix's axes.
+---@param matrix table
+---@param problems vm.matrix.Problems
+function M.steps(matrix, problems)
+    local known = {}
+    for name in pairs(matrix.fields) do
+        known[#known + 1] = name
+    end
+    for i, step in ipairs(matrix.prepare) do
+        for _, name in ipairs(type(step) == "table" and type(step.uses) == "table" and step.uses or {}) do
+            if not matrix.fields[name] then
+                problems:try(matrix, { "prepare", i, "uses" }, options.unknown,
+                    ("vm.matrix: step '%s': uses"):format(tostring(step.name)), "axis", name, known)
+            end
+        end
+    end
+end
+
+return M
