@@ -73,9 +73,21 @@ static const char *type_name(mode_t mode)
     }
 }
 
+/* Nanoseconds since 1970. */
+static lua_Integer nanoseconds(struct timespec at)
+{
+    return (lua_Integer)at.tv_sec * 1000000000 + (lua_Integer)at.tv_nsec;
+}
+
 static int push_stat(lua_State *L, const struct stat *st)
 {
-    lua_createtable(L, 0, 10);
+#ifdef __APPLE__
+    struct timespec modified = st->st_mtimespec, changed = st->st_ctimespec;
+#else
+    struct timespec modified = st->st_mtim, changed = st->st_ctim;
+#endif
+
+    lua_createtable(L, 0, 13);
     lua_pushstring(L, type_name(st->st_mode));
     lua_setfield(L, -2, "type");
     set_integer(L, "size", (lua_Integer)st->st_size);
@@ -86,10 +98,14 @@ static int push_stat(lua_State *L, const struct stat *st)
     set_integer(L, "gid", (lua_Integer)st->st_gid);
     set_integer(L, "ino", (lua_Integer)st->st_ino);
     set_integer(L, "dev", (lua_Integer)st->st_dev);
+    set_integer(L, "nlink", (lua_Integer)st->st_nlink);
+    set_integer(L, "mtime_ns", nanoseconds(modified));
+    set_integer(L, "ctime_ns", nanoseconds(changed));
     return 1;
 }
 
-/* stat(path): { type =, size =, blocks =, mode =, mtime =, uid =, gid =, ino =, dev = }. */
+/* stat(path): { type =, size =, blocks =, mode =, mtime =, uid =, gid =, ino =, dev =, nlink =,
+ * mtime_ns =, ctime_ns = }; the last two in nanoseconds. */
 static int l_stat(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);

@@ -1,22 +1,30 @@
--- `vmatrix prune`: clears away what killed runs have left behind.
+-- `vmatrix prune`: clears away what killed runs have left behind, and what the caches have too much of.
 local raw = require "vm.raw"
-local command = require "vm.command"
+local errors = require "vm.errors"
+local evict = require "vm.state.evict"
+local options = require "vm.options"
 local prune = require "vm.prune"
 
 local M = {}
 
 local USAGE = [[
 usage: vmatrix prune [--dry-run] [--json]
+       vmatrix prune --states [--max-size SIZE] [--older TIME] [--dry-run] [--json]
 
 Kills the processes and removes the folders of this user's runs whose owner is dead. A run that is
 alive is never touched. A run normally clears up after itself, also when it is killed; this is for
-what remains when its guardian process was killed as well.
+what remains when its guardian process was killed as well. Then brings the prepared states within
+their limit (VMATRIX_STATES_SIZE, 20 GiB): those that were not used for the longest time go first.
+One that is in use stays, and so does one that others stand on for as long as they are there.
 
-  --dry-run   only say what would be removed
-  --json      say it as JSON
+  --states          only the prepared states
+  --max-size SIZE   leave at most so much of them: 10GiB; 0 removes all
+  --older TIME      remove those that were not used for so long: 30d
+  --dry-run         only say what would be removed
+  --json            say it as JSON
 ]]
 
-local function report(done)
+local function report_runs(done)
     for _, run in ipairs(done) do
         for _, process in ipairs(run.processes) do
             print(("run %s: process %d (%s) %s"):format(run.id, process.pid, process.name,
@@ -29,8 +37,12 @@ local function report(done)
             io.stderr:write(("vmatrix prune: run %s: %s\n"):format(run.id, run.error))
         end
     end
-    if #done == 0 then
-        print("nothing to remove")
+end
+
+local function report_states(removed)
+    for _, item in ipairs(removed) do
+        print(("state %s (%s): %s: %s, %.1f MiB"):format(item.key:sub(1, 12), (item.name:gsub("[%c\127]", "?")),
+            item.done and "removed" or "would be removed", item.reason, item.bytes / 2 ^ 20))
     end
 end
 
@@ -45,18 +57,11 @@ local function describe(run)
     return entry
 end
 
----Runs `vmatrix prune ARGS`; returns the exit code.
----@param args string[]
----@return integer
-function M.main(args)
-    local flags, code = command.flags("prune", USAGE, args, { "--dry-run", "--json" })
-    if not flags then
-        return code
-    end
+local function prune_runs(dry_run)
     local done, failed = {}, false
     for _, run in ipairs(prune.dead()) do
         local entry = describe(run)
-        if flags["dry-run"] then
+        if dry_run then
             done[#done + 1] = entry
         else
             local result, err = prune.clear(run)
@@ -68,10 +73,76 @@ function M.main(args)
             end
         end
     end
-    if flags.json then
-        print(raw.json.encode { count = #done, runs = #done > 0 and done or nil })
+    return done, failed
+end
+
+local function prune_states(opts)
+    local removed = evict.leftovers(opts.dry_run)
+    local more, left = evict.run { max = opts.max or evict.limit(), older = opts.older, dry_run = opts.dry_run }
+    return table.move(more, 1, #more, #removed + 1, removed), left
+end
+
+local known = { "--dry-run", "--json", "--states", "--max-size", "--older" }
+
+local function parse(args)
+    local opts, at = {}, 1
+    local function value(word, given)
+        at = given and at or at + 1
+        given = given or args[at]
+        if not given then
+            errors.fail("usage", "%s wants a value", word)
+        end
+        return given
+    end
+    while args[at] do
+        local word, given = args[at]:match "^(%-%-[%w-]+)=(.*)$"
+        word = word or args[at]
+        if word == "--max-size" then
+            opts.states, opts.max = true, value(word, given)
+            opts.max = tonumber(opts.max) == 0 and 0 or options.size(word, opts.max)
+        elseif word == "--older" then
+            opts.states, opts.older = true, options.time(word, value(word, given))
+        elseif not given and (word == "--dry-run" or word == "--json" or word == "--states") then
+            opts[word:sub(3):gsub("-", "_")] = true
+        else
+            local near = options.nearest(word, known)
+            errors.fail("usage", "unknown argument '%s'%s", args[at],
+                near and ("; did you mean '%s'?"):format(near) or "")
+        end
+        at = at + 1
+    end
+    return opts
+end
+
+---Runs `vmatrix prune ARGS`; returns the exit code.
+---@param args string[]
+---@return integer
+function M.main(args)
+    for _, word in ipairs(args) do
+        if word == "-h" or word == "--help" then
+            io.stdout:write(USAGE)
+            return 0
+        end
+    end
+    local ok, opts = pcall(parse, args)
+    if not ok then
+        io.stderr:write(("vmatrix prune: %s\n"):format(tostring(opts)), USAGE)
+        return 2
+    end
+    local runs, failed = {}, false
+    if not opts.states then
+        runs, failed = prune_runs(opts.dry_run)
+    end
+    local states, left = prune_states(opts)
+    if opts.json then
+        print(raw.json.encode { count = #runs, runs = #runs > 0 and runs or nil,
+            states = #states > 0 and states or nil, left = left })
     else
-        report(done)
+        report_runs(runs)
+        report_states(states)
+        if #runs + #states == 0 then
+            print "nothing to remove"
+        end
     end
     return failed and 1 or 0
 end

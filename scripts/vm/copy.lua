@@ -172,6 +172,9 @@ function M.copy_in(machine, src, dst, opts)
     local what = ("%s: copy_in %s to %s"):format(machine.name, raw.tree.shown(tostring(src)),
         raw.tree.shown(tostring(dst)))
     opts = check(what, src, dst, opts, in_spec)
+    if machine.step then
+        machine.step:check_copy(what, src, opts.exclude)
+    end
     return verb(machine, what, opts, function(remote)
         local started = task.now()
         local host = without_slash(script.path(src))

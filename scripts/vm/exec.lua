@@ -254,9 +254,23 @@ local function exec_streamed(conn, session, what, command, request, opts, limit)
     return result, handle:group()
 end
 
+-- What a step or a test gives all its commands, and above it what one command asks for.
+local function add_env(opts, default)
+    if default then
+        local env = {}
+        for _, from in ipairs { default, opts.env or {} } do
+            for name, value in pairs(from) do
+                env[name] = value
+            end
+        end
+        opts.env = env
+    end
+end
+
 local function exec(self, verb, command, opts, spec)
     local what = self:what(verb)
     opts = options.check(what, opts, spec)
+    add_env(opts, self.default_env)
     local conn = self:transport(verb)
     local begun = now()
     opts.shell = conn.opts.shell
@@ -355,6 +369,7 @@ end
 function Guest:spawn(command, opts)
     local what = self:what("spawn")
     opts = options.check(what, opts, spawn_spec)
+    add_env(opts, self.default_env)
     local conn = self:transport("spawn")
     opts.shell = conn.opts.shell
     local line, ahead = shell.line(what, command, opts, conn.marker)

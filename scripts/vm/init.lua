@@ -21,7 +21,9 @@ local lazy = {
     create = { "vm.default", "create" },
     matrix = { "vm.matrix.define", "matrix" },
     params = { "vm.matrix.params", "params" },
+    prepared = { "vm.state.prepared", "prepared" },
     ssh = { "vm.ssh", "open" },
+    step = { "vm.state.step", "step" },
 }
 
 return setmetatable(vm, {

@@ -116,6 +116,13 @@ end
 ---@return vm.Error|nil err
 function M.clear(run)
     local lock = take(run)
+    for _ = 1, 4 do
+        if lock then
+            break
+        end
+        raw.task.sleep(0.05) -- one who only looks whether it is dead has the lock for a moment
+        lock = take(run)
+    end
     if not lock then
         return nil
     end

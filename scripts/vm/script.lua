@@ -4,6 +4,7 @@ local errors = require "vm.errors"
 local M = {}
 
 local folder = "."
+local texts = {}
 
 ---Remembers the script's path ("-" is standard input).
 ---@param path string
@@ -12,6 +13,20 @@ function M.set(path)
     if path:match("^/[^/]*$") then
         folder = "/"
     end
+end
+
+---Remembers the text of a chunk as it was compiled.
+---@param name string the chunk's name: "@build.lua", "=stdin"
+---@param text string
+function M.remember(name, text)
+    texts[name] = text
+end
+
+---The text of a chunk, if it was remembered.
+---@param name string
+---@return string|nil
+function M.text(name)
+    return texts[name]
 end
 
 ---A host path as the script meant it: relative ones start at the script's folder.
@@ -38,6 +53,7 @@ function M.compile(text, name)
     if not chunk then
         errors.fail("script", "%s", problem)
     end
+    M.remember(name, text)
     return chunk
 end
 

@@ -1,0 +1,117 @@
+-- Building one state: a guest from the state before it, the step done in it, frozen into the cache.
+local raw = require "vm.raw"
+local chain_of = require "vm.state.chain"
+local create = require "vm.create"
+local errors = require "vm.errors"
+local evict = require "vm.state.evict"
+local scope = require "vm.scope"
+local store = require "vm.state.store"
+
+local M = {}
+
+local now = raw.task.now
+
+---Raised when the inputs of a step changed while it ran: what it left belongs to no key.
+M.Stale = setmetatable({}, { __tostring = function() return "its inputs changed meanwhile" end })
+
+---Boots the guest of a chain.
+---@param chain vm.StateChain
+---@param fields table options added to the spec
+---@return vm.Guest
+function M.boot(chain, fields)
+    local opts = {}
+    for _, from in ipairs { chain.spec, fields } do
+        for name, value in pairs(from) do
+            opts[name] = value
+        end
+    end
+    return create.boot(require("vm.connection").connect(), opts)
+end
+
+---Does a node's step in a guest; the error names the step, the cell and where it stands.
+---@param chain vm.StateChain
+---@param node vm.StateNode
+---@param guest vm.Guest
+function M.perform(chain, node, guest)
+    local ok, err = pcall(node.step.perform, node.step, guest, chain.cell)
+    if not ok then
+        error(errors.prefix(err, chain_of.where(node)), 0)
+    end
+end
+
+local function guest_name(node)
+    return ("prepare-%s-%s"):format(node.name:gsub("[^%w._-]", "-"):sub(1, 20), node.key:sub(1, 8))
+end
+
+-- The guest as the state is to be, and the seconds that it takes without any state.
+local function make_guest(chain, node, fork)
+    local started = now()
+    local ok, guest
+    if node.parent then
+        ok, guest = pcall(fork, { name = guest_name(node) })
+        started = now()
+    else
+        ok, guest = pcall(M.boot, chain, { name = guest_name(node) })
+    end
+    if not ok then
+        error(errors.prefix(guest, chain_of.where(node)), 0)
+    elseif node.step then
+        M.perform(chain, node, guest)
+    end
+    return guest, now() - started
+end
+
+-- Waits until a template is in the cache. One that cannot be kept serves this process: false.
+local function keep(chain, node, template, seconds, why, id)
+    local ok, err = pcall(function()
+        template:saved()
+        local record = chain:record(node, seconds, why, id)
+        store.write(record)
+        store.set_last(record)
+    end)
+    if not ok then
+        if not errors.is(err) then
+            error(err, 0)
+        end
+        raw.log.write("warn", nil, ("the state '%s' (%s) is not kept: %s"):format(node.name, node.key:sub(1, 12),
+            err.message))
+        pcall(store.remove, node.key)
+    end
+    return ok
+end
+
+---Builds a state whose lock is held. Nothing half-made stays: the guest ends with this call, and what is
+---in the cache gets its name when all of it is there.
+---@param chain vm.StateChain
+---@param node vm.StateNode
+---@param fork fun(opts: table): vm.Guest makes a guest of the state before it
+---@return vm.StateHold
+function M.build(chain, node, fork)
+    local why, id = chain_of.reasons(node), store.new_id()
+    store.sign(node.key, ("'%s'"):format(node.name))
+    chain:say(node, "step_started", { guest = chain.guest, cell = node.cell, why = why })
+    local started = now()
+    local ok, template, seconds = pcall(function()
+        local guest, seconds = make_guest(chain, node, fork)
+        local _ <close> = guest
+        if not chain:is_fresh(node) then
+            error(M.Stale, 0)
+        end
+        return guest:template { name = guest_name(node), path = store.path(node.key) }, seconds
+    end)
+    if not ok then
+        chain:say(node, "step_ended", { how = "built", duration = now() - started, ok = false,
+            error = tostring(template) })
+        error(template, 0)
+    end
+    scope.disown(template)
+    local kept = keep(chain, node, template, seconds, why, id)
+    chain:say(node, "step_ended", { how = "built", duration = now() - started, ok = true, kept = kept })
+    if kept then
+        evict.after(node.key)
+    end
+    return { template = template, users = 0, node = node, found = false, kept = kept, proven = true, id = id,
+        seconds = seconds }
+end
+
+return M
