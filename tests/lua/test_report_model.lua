@@ -121,7 +121,7 @@ t.test("why_a_test_failed_is_the_last_error_else_the_reason", function()
         { outcome = "failed", error = { kind = "exit", message = "second" } } } }, "second")
     t.equal(model.why { outcome = "flaky", reason = "passed at attempt 2", attempts = {
         { outcome = "failed", error = { kind = "exit", message = "first" } }, { outcome = "passed" } } },
-        "passed at attempt 2")
+        "passed at attempt 2: first")
     t.equal(model.why { outcome = "lost", reason = "it has no verdict", attempts = {} }, "it has no verdict")
 end)
 

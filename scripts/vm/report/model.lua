@@ -163,16 +163,23 @@ function M.telling_attempt(test)
     return test.attempts[#test.attempts], #test.attempts
 end
 
----Why a test has its outcome, in words: the error's message, else the reason; "" when there is none.
+local function message_of(err)
+    return type(err) == "table" and tostring(err.message or err.kind or "") or err and tostring(err) or ""
+end
+
+---Why a test has its outcome, in words: the error's message, else the reason, both for a flaky test;
+---"" when there is neither.
 ---@param test vm.report.Test
 ---@return string
 function M.why(test)
     local attempt = M.telling_attempt(test)
-    local err = attempt and attempt.error
-    if err and not verdict.is_good(test.outcome) and test.outcome ~= "skipped" then
-        return type(err) == "table" and tostring(err.message or err.kind or "") or tostring(err)
+    local message, reason = message_of(attempt and attempt.error), test.reason or ""
+    if message == "" or test.outcome == "skipped" or test.outcome == "xfail" or test.outcome == "passed" then
+        return reason
+    elseif test.outcome == "flaky" and reason ~= "" then
+        return reason .. ": " .. message
     end
-    return test.reason or ""
+    return message
 end
 
 return M
