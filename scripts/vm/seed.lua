@@ -10,7 +10,7 @@ local raise = errors.raise
 
 local M = {}
 
-local FORMAT <const> = 2 -- raised when seed_initramfs.lua or this file changes what comes out
+local FORMAT <const> = 3 -- raised when seed_initramfs.lua or this file changes what comes out
 local MIB <const> = 1024 * 1024
 
 local COMMON = {
@@ -169,7 +169,7 @@ end
 function M.assemble(folder, arch, tree, packages)
     local manifest = { format = FORMAT, arch = arch, packages = packages, files = {} }
     raise(fs.write_atomic(folder .. "/kernel", read_kernel(tree, arch)))
-    raise(data.cpio(folder .. "/initramfs.cpio.gz", initramfs.entries(tree, MODULES), { compress = "gzip" }))
+    raise(data.cpio(folder .. "/initramfs.cpio.gz", initramfs.entries(tree, MODULES, arch), { compress = "gzip" }))
     for i, name in ipairs { "kernel", "initramfs.cpio.gz" } do
         local path = folder .. "/" .. name
         manifest.files[i] = { name = name, size = raise(fs.stat(path)).size, sha256 = raise(fs.sha256(path)) }

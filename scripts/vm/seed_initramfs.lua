@@ -3,6 +3,7 @@
 local raw = require "vm.raw"
 local elf = require "vm.elf"
 local errors = require "vm.errors"
+local reseed = require "vm.reseed"
 
 local fs = raw.fs
 local raise = errors.raise
@@ -233,8 +234,9 @@ end
 ---The entries of the guest's file system.
 ---@param source string the folder with the packages' files
 ---@param wanted string[] the names of kernel modules
+---@param arch string
 ---@return table[]
-function M.entries(source, wanted)
+function M.entries(source, wanted, arch)
     local tree = {}
     local programs = {}
     add_base(tree)
@@ -244,6 +246,7 @@ function M.entries(source, wanted)
         programs[i] = { name = program[1], data = data }
     end
     add_link(tree, "usr/lib/sftp-server", "openssh/sftp-server") -- where dropbear looks
+    add_file(tree, "usr/bin" .. reseed.PROGRAM:match "/[^/]+$", reseed.program(arch), 493)
     add_applets(tree, programs[1].data)
     add_libraries(tree, source, programs)
     add_modules(tree, source, wanted)
