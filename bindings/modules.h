@@ -11,6 +11,7 @@ int luaopen_raw_error(lua_State *L);
 int luaopen_raw_fs(lua_State *L);
 int luaopen_raw_json(lua_State *L);
 int luaopen_raw_log(lua_State *L);
+int luaopen_raw_net(lua_State *L);
 int luaopen_raw_process(lua_State *L);
 int luaopen_raw_run(lua_State *L);
 int luaopen_raw_sftp(lua_State *L);

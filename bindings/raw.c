@@ -20,6 +20,7 @@ static const luaL_Reg modules[] = {
     { "fs", luaopen_raw_fs },
     { "json", luaopen_raw_json },
     { "log", luaopen_raw_log },
+    { "net", luaopen_raw_net },
     { "process", luaopen_raw_process },
     { "run", luaopen_raw_run },
     { "sftp", luaopen_raw_sftp },

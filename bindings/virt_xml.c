@@ -94,6 +94,7 @@ static void get_nics(lua_State *L, struct vx_domain_desc *desc)
         lua_rawgeti(L, list, (lua_Integer)i + 1);
         card = lua_gettop(L);
         nics[i].mac = field_string(L, card, "mac", NULL);
+        nics[i].socket = field_string(L, card, "socket", NULL);
         nics[i].restricted = field_bool(L, card, "restrict", false);
         get_forwards(L, card, &nics[i]);
     }
@@ -125,16 +126,18 @@ static unsigned long long field_bytes(lua_State *L, const char *name)
  * =, firmware = "none"|"bios"|"uefi", loader =, nvram =, ram = path, ram_private = bool,
  *   owner = "+uid:+gid", console_log = path, tb_cache = bytes, qemu_args = { ... },
  *   disks = { { path =, format =, target =, cache =, serial =, readonly =, cdrom = } },
- *   nics = { { mac =, restrict =, forwards = { { host_addr =, host_port =, guest_port =, udp =
- * } } } } } Needs name, arch, accel, cpus and memory. A host_port of 0 lets QEMU take a free
- * one; the network of card i (from 0) is vxnet<i> in the monitor's hostfwd_add, its card
- * vxnic<i> in set_link. Does not wait. Raises on wrong types. Returns the document, or nil,
- * err. */
+ *   nics = { { mac =, restrict =, socket = path of a private network, forwards = { { host_addr =,
+ *   host_port =, guest_port =, udp = } } } }, card_slots = how many such cards can be plugged }
+ * Needs name, arch, accel, cpus and memory. A host_port of 0 lets QEMU take a free one; the
+ * network of card i (from 0) is vxnet<i> in the monitor's hostfwd_add, its card vxnic<i> in
+ * set_link; the slots are vxport<i> where the architecture has root ports. Does not wait. Raises
+ * on wrong types. Returns the document, or nil, err. */
 int l_virt_xml(lua_State *L)
 {
     struct vx_domain_desc desc = { 0 };
     struct vx_err err = { 0 };
     long long cpus = 0;
+    long long slots = 0;
     char *xml = NULL;
 
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -162,6 +165,8 @@ int l_virt_xml(lua_State *L)
     desc.tb_cache = field_bytes(L, "tb_cache");
     desc.cpu_features = field_strings(L, 1, "cpu_features");
     desc.qemu_args = field_strings(L, 1, "qemu_args");
+    slots = field_integer(L, 1, "card_slots", 0);
+    desc.card_slots = slots > 0 && slots < 1 << 16 ? (unsigned)slots : 0;
     get_disks(L, &desc);
     get_nics(L, &desc);
     xml = vx_domain_xml_build(&desc, &err);
@@ -179,14 +184,15 @@ static void set_string(lua_State *L, const char *name, const char *value)
 }
 
 /* virt.arches(): what is known of each architecture, as a list of { name =, alias =, emulator =
- * program's name, machine =, console = the kernel's name of the serial line, acpi = bool }. */
+ * program's name, machine =, console = the kernel's name of the serial line, acpi = bool,
+ * pci_bus = QEMU's name of the root bus, nil on channels; root_ports = bool }. */
 int l_virt_arches(lua_State *L)
 {
     lua_Integer i = 0;
 
     lua_newtable(L);
     for (const struct vx_arch *arch = vx_arch_all(); arch->name != NULL; arch++) {
-        lua_createtable(L, 0, 6);
+        lua_createtable(L, 0, 8);
         set_string(L, "name", arch->name);
         set_string(L, "alias", arch->alias);
         set_string(L, "emulator", arch->emulator);
@@ -194,6 +200,9 @@ int l_virt_arches(lua_State *L)
         set_string(L, "console", arch->console);
         lua_pushboolean(L, arch->acpi);
         lua_setfield(L, -2, "acpi");
+        set_string(L, "pci_bus", arch->pci_bus);
+        lua_pushboolean(L, arch->root_ports);
+        lua_setfield(L, -2, "root_ports");
         lua_seti(L, -2, ++i);
     }
     return 1;

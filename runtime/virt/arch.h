@@ -21,6 +21,7 @@ struct vx_arch {
     bool tcg_cpu_default; /* there is no "max" of it under emulation: the machine's own cpu */
     enum vx_bus bus;
     bool acpi;       /* without UEFI */
+    bool root_ports; /* cards are plugged into pcie-root-port, the root bus takes none */
     bool panic_pci;  /* QEMU's pvpanic-pci can be added, which libvirt 9.0 has no name for */
     bool panic_auto; /* libvirt adds the panic device by itself */
 };

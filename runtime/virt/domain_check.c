@@ -20,6 +20,15 @@ static int check_forward(const struct vx_domain_desc *desc, const struct vx_forw
     return 0;
 }
 
+static unsigned cards_on_networks(const struct vx_domain_desc *desc)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < desc->nics_len; i++)
+        n += desc->nics[i].socket != NULL;
+    return n;
+}
+
 int domain_desc_check(const struct vx_domain_desc *desc, struct vx_err *err)
 {
     if (desc->name == NULL || desc->name[0] == '\0' || strchr(desc->name, '/') != NULL ||
@@ -44,6 +53,12 @@ int domain_desc_check(const struct vx_domain_desc *desc, struct vx_err *err)
     if (desc->disks_len > VX_DISKS_MAX || desc->nics_len > VX_NICS_MAX)
         return vx_err_set(err, VX_LIMIT, 0, "guest %s: at most %d disks and %d network cards",
                           desc->name, (int)VX_DISKS_MAX, (int)VX_NICS_MAX);
+    if (cards_on_networks(desc) > desc->card_slots || desc->card_slots > VX_NICS_MAX)
+        return vx_err_set(err, VX_LIMIT, 0,
+                          "guest %s: it has %u slots for cards of private networks, needs %u, "
+                          "and may have %d",
+                          desc->name, desc->card_slots, cards_on_networks(desc),
+                          (int)VX_NICS_MAX);
     if ((desc->loader == NULL) != (desc->nvram == NULL))
         return vx_err_set(err, VX_USAGE, 0, "guest %s: loader and nvram go together",
                           desc->name);

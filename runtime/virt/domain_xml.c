@@ -1,4 +1,4 @@
-/* The tree. Three things are given to QEMU past libvirt, in qemu:commandline, because libvirt
+/* The tree. Four things are given to QEMU past libvirt, in qemu:commandline, because libvirt
  * has no words for them:
  *
  * - RAM in a file of ours (memory-backend-file, named vmram), so that a guest can be frozen and
@@ -9,6 +9,7 @@
  * stop, a revert to a stopped state), and a taken port makes the start fail with QEMU's own
  * message. More are added to the running guest by the monitor's hostfwd_add; those end with
  * that QEMU.
+ * - Private networks, and the root ports their cards are plugged into (card.c).
  * - Options of the machine, and pvpanic-pci.
  *
  * Devices on PCI get addresses on the root bus: without root ports the kernel has less to
@@ -26,16 +27,10 @@
 #include "runtime/virt/arch.h"
 #include "runtime/virt/internal.h"
 
-/* Slots of the root bus: 1 and 0x1f belong to the machine. */
-enum {
-    SLOT_DISK = 0x02,
-    SLOT_NIC = 0x10,
-    SLOT_RNG = 0x18,
-    SLOT_PANIC = 0x19,
-    SLOT_SCSI = 0x1a
-};
-enum { DISKS_ADDRESSED = SLOT_NIC - SLOT_DISK };
-_Static_assert(SLOT_RNG - SLOT_NIC >= VX_NICS_MAX, "every card has a slot");
+/* Slots of the root bus: 1 and 0x1f belong to the machine; those of cards are in card.c. */
+enum { SLOT_DISK = 0x02, SLOT_RNG = 0x18, SLOT_PANIC = 0x19, SLOT_SCSI = 0x1a };
+enum { DISKS_ADDRESSED = SLOT_CARD - SLOT_DISK };
+_Static_assert(SLOT_RNG - SLOT_CARD >= VX_NICS_MAX, "every card has a slot");
 
 struct build {
     const struct vx_domain_desc *desc;
@@ -130,16 +125,6 @@ static void add_args(struct build *b, const char *option, struct vx_buf *value)
     add_arg(b, option);
     add_arg(b, vx_buf_cstr(value));
     vx_buf_free(value);
-}
-
-/* A value inside an option list: QEMU wants its commas doubled. */
-static void add_value(struct vx_buf *buf, const char *value)
-{
-    for (; *value != '\0'; value++) {
-        if (*value == ',')
-            vx_buf_str(buf, ",");
-        vx_buf_add(buf, value, 1);
-    }
 }
 
 /* ---- what the guest is ---- */
@@ -329,42 +314,27 @@ static void add_ram(struct build *b)
     struct vx_buf buf = { 0 };
 
     vx_buf_fmt(&buf, "memory-backend-file,id=vmram,size=%llu,mem-path=", b->desc->memory);
-    add_value(&buf, b->desc->ram_path);
+    qemu_value(&buf, b->desc->ram_path);
     vx_buf_str(&buf, b->desc->ram_private ? ",share=off" : ",share=on");
     add_args(b, "-object", &buf);
     vx_buf_str(&buf, "memory-backend=vmram");
     add_args(b, "-machine", &buf);
 }
 
-static void add_nic(struct build *b, size_t i)
+static void add_cards(struct build *b)
 {
-    const struct vx_nic_desc *nic = &b->desc->nics[i];
     struct vx_buf buf = { 0 };
 
-    vx_buf_fmt(&buf, "user,id=vxnet%zu", i);
-    if (nic->restricted)
-        vx_buf_str(&buf, ",restrict=on");
-    for (size_t k = 0; k < nic->forwards_len; k++) {
-        const struct vx_forward_desc *f = &nic->forwards[k];
-
-        vx_buf_fmt(&buf, ",hostfwd=%s:", f->udp ? "udp" : "tcp");
-        add_value(&buf, f->host_addr != NULL ? f->host_addr : "127.0.0.1");
-        vx_buf_fmt(&buf, ":%u-:%u", f->host_port, f->guest_port);
+    for (unsigned i = 0; b->arch->root_ports && i < b->desc->card_slots; i++) {
+        card_port(&buf, b->arch, i);
+        add_args(b, "-device", &buf);
     }
-    add_args(b, "-netdev", &buf);
-    if (b->arch->bus == VX_BUS_CCW)
-        vx_buf_fmt(&buf, "virtio-net-ccw,id=vxnic%zu,netdev=vxnet%zu,devno=fe.0.01%02zx", i, i,
-                   i);
-    else
-        vx_buf_fmt(&buf, "virtio-net-pci,id=vxnic%zu,netdev=vxnet%zu,bus=%s,addr=0x%02zx", i, i,
-                   b->arch->pci_bus, SLOT_NIC + i);
-    if (nic->mac != NULL) {
-        vx_buf_str(&buf, ",mac=");
-        add_value(&buf, nic->mac);
+    for (size_t i = 0; i < b->desc->nics_len; i++) {
+        card_netdev(&buf, &b->desc->nics[i], i);
+        add_args(b, "-netdev", &buf);
+        card_device(&buf, b->desc, b->arch, i);
+        add_args(b, "-device", &buf);
     }
-    if (b->arch->bus == VX_BUS_PCI && b->desc->kernel != NULL)
-        vx_buf_str(&buf, ",romfile="); /* nobody boots from the network: no boot ROM to load */
-    add_args(b, "-device", &buf);
 }
 
 static void add_commandline(struct build *b)
@@ -377,8 +347,7 @@ static void add_commandline(struct build *b)
         vx_buf_str(&buf, b->arch->machine_opts);
         add_args(b, "-machine", &buf);
     }
-    for (size_t i = 0; i < b->desc->nics_len; i++)
-        add_nic(b, i);
+    add_cards(b);
     if (b->arch->panic_pci) {
         vx_buf_fmt(&buf, "pvpanic-pci,bus=%s,addr=0x%02x", b->arch->pci_bus, SLOT_PANIC);
         add_args(b, "-device", &buf);
@@ -391,9 +360,9 @@ static void add_commandline(struct build *b)
 }
 
 /* libvirt asks a QEMU that has just started for each property of its x86 cpu in turn, some 400
- * questions that take longer than all else in a start, to note what the cpu came out as. Without this
- * capability it believes the description, which is all that we need: no check of the cpu is asked
- * for (see add_cpu), and QEMU itself refuses a feature that it does not have. */
+ * questions that take longer than all else in a start, to note what the cpu came out as. Without
+ * this capability it believes the description, which is all that we need: no check of the cpu is
+ * asked for (see add_cpu), and QEMU itself refuses a feature that it does not have. */
 static void add_capabilities(struct build *b)
 {
     xmlNodePtr list = xmlNewChild(b->domain, b->qemu, BAD_CAST "capabilities", NULL);

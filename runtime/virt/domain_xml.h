@@ -33,12 +33,13 @@ struct vx_forward_desc {
     bool udp;
 };
 
-/* A network card on user-mode networking of its own (NAT). Its names in QEMU are vxnet0 (the
- * network: hostfwd_add vxnet0 tcp:127.0.0.1:0-:22, info usernet) and vxnic0 (the card:
- * set_link). */
+/* A network card, on user-mode networking of its own (NAT) or on a private network. Its names in
+ * QEMU are vxnet0 (the network: hostfwd_add vxnet0 tcp:127.0.0.1:0-:22, info usernet) and vxnic0
+ * (the card: set_link). Cards of private networks take the slots 0 and up, see card_slots. */
 struct vx_nic_desc {
-    const char *mac; /* NULL: QEMU's own, which is the same in every guest */
-    bool restricted; /* no way out; forwards still work */
+    const char *mac;    /* NULL: QEMU's own, which is the same in every guest */
+    const char *socket; /* of a private network's switch, where QEMU connects; NULL: NAT */
+    bool restricted;    /* no way out; forwards still work */
     const struct vx_forward_desc *forwards;
     size_t forwards_len;
 };
@@ -70,6 +71,8 @@ struct vx_domain_desc {
     size_t disks_len;
     const struct vx_nic_desc *nics;
     size_t nics_len;
+    unsigned card_slots; /* where cards can be plugged and unplugged while it runs: root ports
+                          * vxport0 and up; nothing on a machine that needs none */
     const char *const
         *qemu_args; /* appended to QEMU's command line; ends with NULL, may be NULL */
 };

@@ -117,6 +117,18 @@ void conn_events_clear(struct vx_conn *conn);
 struct vx_domain_desc;
 int domain_desc_check(const struct vx_domain_desc *desc, struct vx_err *err);
 
+/* card.c: a network card's arguments for QEMU. */
+struct vx_arch;
+struct vx_buf;
+struct vx_nic_desc;
+enum { SLOT_CARD = 0x10 };
+/* A value inside an option list, its commas doubled. */
+void qemu_value(struct vx_buf *buf, const char *value);
+void card_port(struct vx_buf *buf, const struct vx_arch *arch, unsigned slot);
+void card_netdev(struct vx_buf *buf, const struct vx_nic_desc *nic, size_t i);
+void card_device(struct vx_buf *buf, const struct vx_domain_desc *desc,
+                 const struct vx_arch *arch, size_t i);
+
 /* root.c */
 int root_prepare(const char *root, const char *cache, struct vx_err *err);
 

@@ -1,5 +1,6 @@
 -- Making a guest: its files, its description for libvirt, and the first start.
 local raw = require "vm.raw"
+local cards = require "vm.cards"
 local console = require "vm.console"
 local errors = require "vm.errors"
 local Guest = require "vm.guest"
@@ -29,29 +30,6 @@ local function build_disks(self, what)
     return disks
 end
 
-local function random_mac()
-    local a, b, c = raise(raw.fs.random(3)):byte(1, 3)
-    return ("52:54:00:%02x:%02x:%02x"):format(a, b, c) -- 52:54:00 is QEMU's
-end
-
-local function build_nics(self)
-    local nics = {}
-    for i, nic in ipairs(self.spec.nics) do
-        nics[i] = { mac = nic.mac or random_mac(), restrict = nic.restrict, forwards = {} }
-    end
-    if nics[1] then
-        local forwards = nics[1].forwards
-        if self.login then
-            forwards[1] = { host_addr = "127.0.0.1", host_port = 0, guest_port = self.login.port }
-        end
-        for _, forward in ipairs(self.spec.forward) do
-            forwards[#forwards + 1] = { host_addr = forward.address, host_port = forward.host,
-                guest_port = forward.guest, udp = forward.udp }
-        end
-    end
-    return nics
-end
-
 local function description(self, what)
     local spec, boot = self.spec, self.boot_files
     return {
@@ -72,7 +50,8 @@ local function description(self, what)
         console_log = self.console_log.path,
         tb_cache = spec.emulated and 256 * 1024 * 1024 or nil,
         disks = build_disks(self, what),
-        nics = build_nics(self),
+        nics = cards.describe(self),
+        card_slots = spec.card_slots,
         owner = self.connection.local_daemon and ("+%d:+%d"):format(raw.fs.uid(), raw.fs.gid()) or nil,
         qemu_args = spec.qemu_args,
     }
@@ -130,6 +109,7 @@ function M.create(connection, opts, what)
                 self:fail_waits("panic", "the guest's kernel panicked: " .. line)
             end
         end)
+        cards.allocate(self)
         self.login, self.boot_files = require("vm.image").prepare(self, run, label)
         local xml = raise(raw.virt.xml(description(self, label)))
         self:raise("create", self:change(function()

@@ -20,7 +20,7 @@ Guest.__name = "vm.Guest"
 Guest.EMULATION_FACTOR = 3
 
 -- The verbs that have a file of their own; exec and copy are the same for any machine.
-for _, part in ipairs { "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.exec", "vm.copy" } do
+for _, part in ipairs { "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.link", "vm.exec", "vm.copy" } do
     for name, method in pairs(require(part).methods) do
         Guest[name] = method
     end
@@ -229,8 +229,8 @@ function Guest:transport(verb)
     if not login then
         self:fail("unsupported", verb, "no login is known for this guest; give option 'ssh' to vm.create")
     end
-    if #self.spec.nics == 0 then
-        self:fail("usage", verb, "the guest has no network card: commands cannot reach it")
+    if not self.spec.nat then
+        self:fail("usage", verb, "the guest has no \"nat\" network card: commands cannot reach it")
     end
     if not self.conn then
         self.conn = require("vm.ssh").connect {
@@ -346,6 +346,7 @@ local function close_steps(self)
             end
         end)
     end
+    try(require("vm.cards").release, self)
     if self.console_log then
         try(self.console_log.close, self.console_log)
     end

@@ -20,6 +20,7 @@ local lazy = {
     connect = { "vm.connection", "connect" },
     create = { "vm.default", "create" },
     matrix = { "vm.matrix.define", "matrix" },
+    network = { "vm.network", "network" },
     params = { "vm.matrix.params", "params" },
     prepared = { "vm.state.prepared", "prepared" },
     ssh = { "vm.ssh", "open" },

@@ -54,15 +54,15 @@ end
 function Guest:forward(forward)
     self:check_alive("forward")
     local item = spec_of.forward(self:what("forward"), forward)
-    if #self.spec.nics == 0 then
-        self:fail("usage", "forward", "the guest has no network card")
+    if not self.spec.nat then
+        self:fail("usage", "forward", "the guest has no \"nat\" network card")
     end
     local before = {}
     for _, port in ipairs(self:forwards()) do
         before[port.host] = true
     end
     local rule = ("%s:%s:%d-:%d"):format(item.udp and "udp" or "tcp", item.address, item.host, item.guest)
-    local answer = self:raise("forward", self.domain:hmp("hostfwd_add vxnet0 " .. rule))
+    local answer = self:raise("forward", self.domain:hmp(("hostfwd_add vxnet%d %s"):format(self.spec.nat - 1, rule)))
     if answer:find("%S") then
         local taken = answer:find("Could not set up host forwarding", 1, true)
         self:fail(taken and "exists" or "libvirt", "forward", "%s", taken

@@ -52,12 +52,15 @@ function Guest:start(opts)
     local wait = opts.wait or (self.login and "commands" or "none")
     if wait == "commands" and not self.login then
         self:fail("usage", "start", "wait = \"commands\" needs a login; give option 'ssh' to vm.create")
-    elseif wait == "commands" and #self.spec.nics == 0 then
-        self:fail("usage", "start", "the guest has no network card: commands cannot reach it; use wait = \"console\"")
+    elseif wait == "commands" and not self.spec.nat then
+        self:fail("usage", "start",
+            "the guest has no \"nat\" network card: commands cannot reach it; use wait = \"console\"")
     end
     if self.last_state == "running" then
         self:fail("usage", "start", "the guest is running already")
     end
+    require("vm.cards").check_start(self)
+    require("vm.cards").reset(self)
     self.failure, self.stopping = nil, false
     self.ports = nil
     self.console_log:new_boot()
@@ -153,7 +156,8 @@ end
 function Guest:reboot(opts)
     self:check_alive("reboot")
     opts = options.check(self:what("reboot"), opts, start_spec)
-    local wait = opts.wait or (self.login and #self.spec.nics > 0 and "commands" or "none")
+    local wait = opts.wait or (self.login and self.spec.nat and "commands" or "none")
+    self.settled = nil
     self.console_log:new_boot()
     if not self:ask("reboot") then
         self:raise("reboot", self.domain:reset())

@@ -98,6 +98,7 @@ function Guest:wait_ready(opts)
         end
         local ok, err = pcall(conn.open, conn, { timeout = left })
         if ok then
+            require("vm.neighbours").settle(self, deadline - raw.task.now())
             return self
         end
         self:check_alive("wait_ready")

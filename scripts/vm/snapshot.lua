@@ -46,6 +46,7 @@ function Guest:snapshot(name, opts)
     end
     self:raise("snapshot " .. name, self:change(self.domain.snapshot_create, self.domain,
         { name = name, description = opts.description }))
+    require("vm.cards").note_snapshot(self, name)
     return setmetatable({ guest = self, name = name }, Snapshot)
 end
 
@@ -82,6 +83,7 @@ function Guest:revert(snapshot)
     if type(name) ~= "string" then
         self:fail("usage", "revert", "a snapshot or its name expected, got %s", options.show(snapshot))
     end
+    require("vm.cards").check_revert(self, name)
     self:lose_connection()
     self.stopping = true
     if self.failure and self.failure.kind == "panic" then
@@ -99,6 +101,11 @@ function Guest:revert(snapshot)
     self.console_log:forget_panic()
     local state = self:state()
     self.last_state = state == "stopped" and "stopped" or state
+    if how == "restarted" then
+        require("vm.cards").reset(self)
+    else
+        require("vm.link").restore(self)
+    end
     raw.log.write("info", self.name, ("reverted to %s (%s)"):format(name, how))
 end
 

@@ -22,7 +22,8 @@ local GIB <const> = 1024 * MIB
 ---@field disk? string|integer size of the first disk; the image's own, or 20 GiB sparse
 ---@field disks? table further disks: a size, a path (used as it is, written to), or { path=, size=, readonly= }
 ---@field media? string[] read-only media: paths of ISO images
----@field nics? table network cards: "nat" or { "nat", mac=, restrict= }; {} for none
+---@field nics? table cards: "nat", { "nat", mac=, restrict= }, a network, { net=, address=, mac=, hostname= }
+---@field card_slots? integer how many cards can be on networks at a time; as many as `nics` names
 ---@field forward? table ports of the guest to reach from here: 80, or { guest = 443, host = 8443, address =, udp = }
 ---@field cpu? string|table model, or { model=, features = { "-avx" } }
 ---@field accel? string "kvm", "hvf" or "tcg"; the best there is unless told otherwise
@@ -47,6 +48,7 @@ local create_spec = {
     disks = { "table", default = {} },
     media = { "table", default = {} },
     nics = { "table", default = { "nat" } },
+    card_slots = { "integer", min = 0, max = 8 },
     forward = { "table", default = {} },
     cpu = "string|table",
     accel = { "string", one_of = { "kvm", "hvf", "tcg" } },
@@ -117,21 +119,47 @@ local function check_disks(what, list)
     return out
 end
 
+local function check_mac(label, mac)
+    if mac and not mac:find("^%x%x:%x%x:%x%x:%x%x:%x%x:%x%x$") then
+        fail(label, "option 'mac': an address such as '52:54:00:12:34:56' expected, got %s", options.show(mac))
+    elseif mac and tonumber(mac:sub(1, 2), 16) & 1 ~= 0 then
+        fail(label, "option 'mac': %s is an address of a group, no card can have it", mac)
+    end
+end
+
 local function check_nics(what, list)
+    local network = require "vm.network"
     local out = {}
     for i, item in ipairs(list) do
         local label = ("%s: nics[%d]"):format(what, i)
         if type(item) == "string" then
             item = { item }
+        elseif network.is(item) then
+            item = { net = item }
         end
-        item = options.check(label, item, { [1] = { "string", default = "nat", one_of = { "nat" } },
-            mac = "string", restrict = { "boolean", default = false } })
-        if item.mac and not item.mac:find("^%x%x:%x%x:%x%x:%x%x:%x%x:%x%x$") then
-            fail(label, "option 'mac': an address such as '52:54:00:12:34:56' expected, got %s", options.show(item.mac))
+        if type(item) == "table" and item.net ~= nil then
+            item = options.check(label, item, { net = "any", address = "string", mac = "string", hostname = "string" })
+            if not network.is(item.net) then
+                fail(label, "option 'net': a network of vm.network expected, got %s", options.show(item.net))
+            end
+        else
+            item = options.check(label, item, { [1] = { "string", default = "nat", one_of = { "nat" } },
+                mac = "string", restrict = { "boolean", default = false } })
         end
+        check_mac(label, item.mac)
         out[i] = item
     end
     return out
+end
+
+-- The number of the first card that leads to the host, and how many are on networks.
+local function count_nics(nics)
+    local nat, nets = nil, 0
+    for i, nic in ipairs(nics) do
+        nat = nat or (not nic.net and i) or nil
+        nets = nets + (nic.net and 1 or 0)
+    end
+    return nat, nets
 end
 
 local forward_spec = {
@@ -231,9 +259,15 @@ function M.check(what, given)
         spec.media[i] = existing_file(what, "media", path)
     end
     spec.nics = check_nics(what, spec.nics)
+    local nets
+    spec.nat, nets = count_nics(spec.nics)
+    spec.card_slots = spec.card_slots or nets
+    if spec.card_slots < nets then
+        fail(what, "option 'card_slots': %d cards are on networks, and there are only %d slots", nets, spec.card_slots)
+    end
     spec.forward = check_forwards(what, spec.forward)
-    if #spec.forward > 0 and #spec.nics == 0 then
-        fail(what, "option 'forward' needs a network card, and 'nics' is empty")
+    if #spec.forward > 0 and not spec.nat then
+        fail(what, "option 'forward' needs a \"nat\" network card, and 'nics' has none")
     end
     spec.cpu = spec.cpu and check_cpu(what, spec.cpu) or {}
     spec.accel = choose_accel(what, spec)

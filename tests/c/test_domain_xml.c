@@ -117,6 +117,27 @@ static void a_bare_guest_boots_from_its_disk(void **state)
     expect("bare", &desc);
 }
 
+static const struct vx_nic_desc networked[] = {
+    { .mac = "52:54:00:12:34:56" },
+    { .mac = "52:54:00:12:34:57", .socket = "/run/a,b/n1/1" },
+    { .mac = "52:54:00:12:34:58", .socket = "/run/a,b/n2/1" },
+};
+
+static void cards_of_networks_are_in_slots_of_their_own(void **state)
+{
+    (void)state;
+    for (const struct vx_arch *arch = vx_arch_all(); arch->name != NULL; arch++) {
+        struct vx_domain_desc desc = full(arch->name);
+        char *name = vx_strfmt("net-%s", arch->name);
+
+        desc.nics = networked;
+        desc.nics_len = 3;
+        desc.card_slots = 3;
+        expect(name, &desc);
+        free(name);
+    }
+}
+
 static void cpu_firmware_fork_and_further_arguments_show(void **state)
 {
     const char *const features[] = { "-cx16", "+aes", "rdrand", NULL };
@@ -171,6 +192,12 @@ static void libvirts_schema_accepts_every_document(void **state)
     }
     for (const struct vx_arch *arch = vx_arch_all(); arch->name != NULL; arch++)
         validate(arch->name);
+    for (const struct vx_arch *arch = vx_arch_all(); arch->name != NULL; arch++) {
+        char *name = vx_strfmt("net-%s", arch->name);
+
+        validate(name);
+        free(name);
+    }
     validate("bare");
     validate("fork");
 }
@@ -219,6 +246,14 @@ static void what_makes_no_guest_is_refused_with_a_reason(void **state)
     nic.forwards = &injected;
     refuse(&desc, VX_USAGE, "IPv4 address");
     desc = full("x86_64");
+    desc.nics = networked;
+    desc.nics_len = 3;
+    desc.card_slots = 1;
+    refuse(&desc, VX_LIMIT, "has 1 slots for cards of private networks, needs 2");
+    desc = full("x86_64");
+    desc.card_slots = VX_NICS_MAX + 1;
+    refuse(&desc, VX_LIMIT, "may have 8");
+    desc = full("x86_64");
     desc.loader = "/code.fd";
     refuse(&desc, VX_USAGE, "go together");
 }
@@ -235,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_architecture_gives_the_expected_document),
         cmocka_unit_test(a_bare_guest_boots_from_its_disk),
+        cmocka_unit_test(cards_of_networks_are_in_slots_of_their_own),
         cmocka_unit_test(cpu_firmware_fork_and_further_arguments_show),
         cmocka_unit_test(a_named_feature_takes_the_place_of_the_default),
         cmocka_unit_test(libvirts_schema_accepts_every_document),

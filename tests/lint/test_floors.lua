@@ -8,11 +8,13 @@ local floors = {
     ["runtime/base"] = {},
     ["runtime/loop"] = { "runtime/base" },
     ["runtime/data"] = { "runtime/base" },
+    ["runtime/net"] = { "runtime/base" },
     ["runtime/virt"] = { "runtime/base", "runtime/loop", "runtime/data" },
     ["runtime/ssh"] = { "runtime/base", "runtime/loop", "runtime/data" },
-    ["bindings"] = { "runtime/base", "runtime/loop", "runtime/data", "runtime/virt", "runtime/ssh" },
-    ["runtime/app"] = { "runtime/base", "runtime/loop", "runtime/data", "runtime/virt", "runtime/ssh",
-        "bindings" },
+    ["bindings"] = { "runtime/base", "runtime/loop", "runtime/data", "runtime/net", "runtime/virt",
+        "runtime/ssh" },
+    ["runtime/app"] = { "runtime/base", "runtime/loop", "runtime/data", "runtime/net", "runtime/virt",
+        "runtime/ssh", "bindings" },
 }
 
 -- Where the headers of a library may appear, by the start of their names.
