@@ -9,7 +9,7 @@ local words = require "vm.report.words"
 local M = {}
 
 -- Tests that are told in full, and those that are named.
-local DETAILS <const>, NAMED <const> = 20, 100
+local DETAILS <const>, NAMED <const>, ENDED <const> = 20, 100, 10
 local WHY_LINES <const>, TAIL_LINES <const> = 6, 8
 
 local colors <const> = { passed = "32", failed = "31;1", flaky = "33;1", skipped = "36", error = "35;1",
@@ -60,18 +60,34 @@ local function detail(out, test, run, paint)
     end
 end
 
-local function bad_tests(model)
+local function with(model, wanted)
     local list = {}
-    for _, pick in ipairs { verdict.is_failure, function(outcome)
-        return not verdict.is_failure(outcome) and not verdict.is_good(outcome) and outcome ~= "skipped"
-    end } do
-        for _, test in ipairs(model.tests) do
-            if pick(test.outcome) then
-                list[#list + 1] = test
-            end
+    for _, test in ipairs(model.tests) do
+        if wanted(test.outcome) then
+            list[#list + 1] = test
         end
     end
     return list
+end
+
+-- Those that have something to tell: failures, then errors.
+local function bad_tests(model)
+    local list = with(model, verdict.is_failure)
+    local errors = with(model, function(outcome) return outcome == "error" end)
+    return table.move(errors, 1, #errors, #list + 1, list)
+end
+
+-- Those that have not: the end of the run came first.
+local function without_verdict(out, model, paint)
+    for _, outcome in ipairs { "interrupted", "lost" } do
+        local list = with(model, function(one) return one == outcome end)
+        for at = 1, math.min(#list, ENDED) do
+            out[#out + 1] = ("%s %s\n"):format(paint(outcome, outcome:upper()), escape.line(list[at].id))
+        end
+        if #list > ENDED then
+            out[#out + 1] = ("and %d more %s\n"):format(#list - ENDED, words.NAMES[outcome])
+        end
+    end
 end
 
 local function flaky(out, model, paint)
@@ -105,7 +121,7 @@ local function notes(out, model, paint)
     end
     if model.counts.lost > 0 and model.run.state ~= "running" then
         out[#out + 1] = ("`vmatrix test --rerun missing %s` runs what has no verdict\n"):format(model.run.id)
-    elseif #bad_tests(model) > 0 and model.run.state ~= "running" then
+    elseif #bad_tests(model) + model.counts.interrupted > 0 and model.run.state ~= "running" then
         out[#out + 1] = ("`vmatrix test --rerun failed %s` runs again what was not passed\n"):format(model.run.id)
     end
 end
@@ -128,6 +144,7 @@ function M.render(model, opts)
         out[#out + 1] = ("and %d more; `vmatrix report %s --format markdown` has them\n"):format(#bad - NAMED,
             model.run.id)
     end
+    without_verdict(out, model, paint)
     flaky(out, model, paint)
     records(out, model)
     if #out > 0 then
