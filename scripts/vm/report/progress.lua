@@ -42,7 +42,11 @@ function M.new(plan, results, now)
     return self
 end
 
+---A test has its verdict; a second one of the same test is not counted.
 ---@private
+---@param test table
+---@param outcome string
+---@param duration number
 function Progress:finish(test, outcome, duration)
     if test.outcome then
         return

@@ -129,6 +129,7 @@ end
 
 ---Ends the live view and tells how the run came out; writes the reports. Raises when one of them cannot
 ---be written.
+---@param err? any the error that ends the block, which is told instead of another
 function Watch:close(err)
     if self.follow then
         self.follow:close()
