@@ -1,17 +1,41 @@
 -- The script that runs: its text, and its folder, where relative host paths start.
 local errors = require "vm.errors"
+local raw = require("vm.raw").task
 
 local M = {}
 
 local folder = "."
 local texts = {}
+local of_task = setmetatable({}, { __mode = "k" })
+
+local function folder_of(path)
+    return path:match "^/[^/]*$" and "/" or path:match "^(.*)/[^/]*$" or "."
+end
 
 ---Remembers the script's path ("-" is standard input).
 ---@param path string
 function M.set(path)
-    folder = path:match("^(.*)/[^/]*$") or "."
-    if path:match("^/[^/]*$") then
-        folder = "/"
+    folder = folder_of(path)
+end
+
+---From now on this script is meant in the running task and in those that it spawns: several files may
+---be run at once. Without a path it is the program's own again.
+---@param path string|nil
+function M.use(path)
+    of_task[raw.running()] = path and folder_of(path)
+end
+
+---The folder that a task's children begin with, or nil for the script's own.
+---@return string|nil
+function M.here()
+    return of_task[raw.running()]
+end
+
+---Gives the running task the folder of the one that spawned it.
+---@param here string|nil from M.here
+function M.inherit(here)
+    if here then
+        of_task[raw.running()] = here
     end
 end
 
@@ -33,10 +57,11 @@ end
 ---@param path string
 ---@return string
 function M.path(path)
-    if path:sub(1, 1) == "/" or folder == "." then
+    local here = of_task[raw.running()] or folder
+    if path:sub(1, 1) == "/" or here == "." then
         return path
     end
-    return (folder == "/" and "/" or folder .. "/") .. path
+    return (here == "/" and "/" or here .. "/") .. path
 end
 
 ---Compiles a script's text: a byte order mark and a first line that starts with '#' are for others,

@@ -4,6 +4,7 @@ local log = require("vm.raw").log
 local scope = require "vm.scope"
 local errors = require "vm.errors"
 local options = require "vm.options"
+local script = require "vm.script"
 
 local M = {}
 
@@ -34,7 +35,8 @@ end
 
 -- The body of every task: runs fn, waits for its tasks, closes what it still owns, and hands on what
 -- it returns: until somebody joins, to the scope of the task that spawned it.
-local function run(owner, fn, ...)
+local function run(owner, here, fn, ...)
+    script.inherit(here)
     local mine <close> = scope.current()
     local results = table.pack(fn(...))
     -- One that fails meanwhile fails us too: the wait raises.
@@ -69,7 +71,7 @@ function M.spawn(fn, ...)
     if raw.running() == nil then
         errors.fail("usage", "vm.spawn: no task is running here")
     end
-    return raw.spawn(name_of(fn), false, run, scope.current(), fn, ...)
+    return raw.spawn(name_of(fn), false, run, scope.current(), script.here(), fn, ...)
 end
 
 ---Starts a task that belongs to the host: the main script, and the library's own long-lived work.
@@ -78,7 +80,7 @@ end
 ---@param ... any arguments
 ---@return vm.Task
 function M.spawn_detached(name, fn, ...)
-    return raw.spawn(name, true, run, nil, fn, ...)
+    return raw.spawn(name, true, run, nil, nil, fn, ...)
 end
 
 ---Pauses the task.

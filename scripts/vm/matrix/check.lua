@@ -17,6 +17,7 @@ local spec = {
     guest = "function|table",
     guests = "function|table",
     prepare = "table",
+    inputs = "string|table",
     tests = "table",
     setup = "function",
     teardown = "function",
@@ -254,7 +255,8 @@ end
 ---@param problems vm.matrix.Problems
 ---@return table matrix
 function M.matrix(given, problems)
-    local matrix = { file = given.file, line = given.line or 1, places = given.places, def = given.def }
+    local matrix = { file = given.file, line = given.line or 1, places = given.places, def = given.def,
+        script = given.script, sources = given.sources }
     local def = M.keys(problems, matrix, {}, "vm.matrix", given.def, spec)
     for key, value in pairs(def) do
         matrix[key] = value

@@ -32,6 +32,7 @@ local M = {}
 ---@field guest? table|fun(cell: table): vm.CreateOptions what each cell's guest is
 ---@field guests? table<string, table|function> several guests by name, instead of guest
 ---@field prepare? table[] steps, from vm.step
+---@field inputs? string[]|string paths and globs of the host that tests use themselves: for --changed
 ---@field setup? function before each test, with what the test is given
 ---@field teardown? function after each test, also a failed one
 ---@field tags? string[]|string

@@ -15,6 +15,8 @@ local Test = {
             local values = view.of(test.cell, test.variant_value)
             rawset(test, "values", values)
             return values
+        elseif name == "file" or name == "line" then
+            return test.def[name]
         end
     end,
     __name = "vm.PlannedTest",
@@ -138,6 +140,22 @@ function M.reason(fn, cell)
     return errors.fail("usage", "true, nil, a reason, or false and a reason expected, got %s", options.show(answer))
 end
 
+-- Why a test is expected to fail in a cell, or nil.
+local function expected_failure(given, cell)
+    if type(given) ~= "function" then
+        return given and (given == true and "expected to fail" or given) or nil
+    end
+    local answer, reason = given(cell)
+    if answer == nil or answer == false then
+        return nil
+    elseif answer == true then
+        return type(reason) == "string" and reason or "expected to fail"
+    elseif type(answer) == "string" then
+        return answer
+    end
+    return errors.fail("usage", "a reason, true, false or nil expected, got %s", options.show(answer))
+end
+
 ---The cells of a checked matrix, in order. Adds matrix.fields, the names that cells may be asked for.
 ---@param matrix table from vm.matrix.check
 ---@param problems vm.matrix.Problems
@@ -232,6 +250,10 @@ function M.tests(matrix, cells, problems)
                 elseif def.when then
                     test.skip = found:try(def.when, "when", test.id, M.reason, def.when, test.values)
                     test.skip_rule = test.skip and { "tests", def.path[2], "when" } or nil
+                end
+                if def.expect_fail then
+                    test.expect_fail = found:try(def.expect_fail, "expect_fail", test.id, expected_failure,
+                        def.expect_fail, test.values)
                 end
                 out[#out + 1] = test
             end

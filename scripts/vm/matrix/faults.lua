@@ -18,7 +18,7 @@ function M.new(matrix, problems)
 end
 
 ---Notes what is wrong with one cell or test.
----@param fn function|any[] the function that said it, or the path of the place
+---@param fn any the function that said it, or the path of the place
 ---@param what string
 ---@param id string
 ---@param message string

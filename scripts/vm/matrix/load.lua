@@ -64,23 +64,28 @@ end
 ---@return vm.Matrix[]
 function M.files(paths, found)
     local out = {}
-    local library_path = package.path
+    local library_path, folders = package.path, {}
     for _, path in ipairs(paths) do
         local before = {}
         for name in pairs(package.loaded) do
             before[name] = true
         end
-        package.path = folder_of(path) .. "/?.lua;" .. library_path
+        folders[#folders + 1] = folder_of(path) .. "/?.lua"
+        package.path = folders[#folders] .. ";" .. library_path
         local ok, list = pcall(run, path, found)
+        local sources = {}
         for name in pairs(package.loaded) do
             -- The next file's module of that name may be another.
-            if not before[name] and not name:find "^vm%." then
+            if not before[name] and name ~= "vm" and not name:find "^vm%." then
                 package.loaded[name] = nil
+                sources[#sources + 1] = package.searchpath(name, package.path)
             end
         end
+        table.sort(sources)
+        table.insert(sources, 1, path)
         if ok then
             for _, matrix in ipairs(list) do
-                matrix.script = path
+                matrix.script, matrix.sources = path, sources
                 out[#out + 1] = matrix
             end
         else
@@ -88,6 +93,8 @@ function M.files(paths, found)
             found:at(path, at, message)
         end
     end
+    -- What tests require when they run is looked for beside all of the files.
+    package.path = table.concat(folders, ";") .. ";" .. library_path
     source.place_all(out)
     return out
 end

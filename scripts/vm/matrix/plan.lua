@@ -3,6 +3,7 @@
 local check = require "vm.matrix.check"
 local expand = require "vm.matrix.expand"
 local problems = require "vm.matrix.problems"
+local script = require "vm.script"
 local validate = require "vm.matrix.validate"
 
 local M = {}
@@ -70,6 +71,7 @@ function M.all(matrices, opts)
     for i, given in ipairs(matrices) do
         local matrix = check.matrix(given, found)
         matrix.index = i
+        script.use(matrix.script)
         local cells, excluded = expand.cells(matrix, found, opts)
         validate.steps(matrix, found)
         local tests = expand.tests(matrix, cells, found)
@@ -81,6 +83,7 @@ function M.all(matrices, opts)
         table.move(tests, 1, #tests, #all.tests + 1, all.tests)
         table.move(excluded, 1, #excluded, #all.excluded + 1, all.excluded)
     end
+    script.use(nil)
     all.cells_by_id = check_ids(all.cells, found)
     for _, test in ipairs(all.tests) do
         all.tests_by_id[test.id] = all.tests_by_id[test.id] or test
@@ -89,8 +92,10 @@ function M.all(matrices, opts)
     return all, found
 end
 
--- The rule that skips a test, as "FILE:LINE: when".
-local function rule_of(test)
+---The rule that skips a test, as "FILE:LINE: when".
+---@param test table
+---@return string
+function M.rule_of(test)
     local matrix = test.cell.matrix
     local path = test.skip_rule
     local fn = path[1] == "when" and matrix.when or nil
@@ -101,6 +106,30 @@ local function rule_of(test)
     end
     local file, line = problems.place(matrix, fn and { fn } or path)
     return ("%s:%d: when"):format(file, line)
+end
+
+---Checks the guests of chosen tests' cells: what this host can make, and has room for.
+---@param tests table[]
+---@param found vm.matrix.Problems
+---@param memory? integer bytes that this host can give at most
+function M.check_guests(tests, found, memory)
+    local lists, order, seen = {}, {}, {}
+    for _, test in ipairs(tests) do
+        local cell = test.cell
+        if not seen[cell] then
+            seen[cell] = true
+            if not lists[cell.matrix] then
+                lists[cell.matrix] = {}
+                order[#order + 1] = cell.matrix
+            end
+            table.insert(lists[cell.matrix], cell)
+        end
+    end
+    for _, matrix in ipairs(order) do
+        script.use(matrix.script)
+        validate.guests(matrix, lists[matrix], found, memory)
+    end
+    script.use(nil)
 end
 
 ---The plan of chosen tests, as the runner and the reports read it. Tests keep their order; those that a
@@ -123,7 +152,7 @@ function M.of(all, tests, more)
             plan.matrices[#plan.matrices + 1] = cell.matrix
         end
         if test.skip then
-            plan.skipped[#plan.skipped + 1] = { id = test.id, reason = test.skip, rule = rule_of(test) }
+            plan.skipped[#plan.skipped + 1] = { id = test.id, reason = test.skip, rule = M.rule_of(test) }
         end
     end
     for name, value in pairs(more or {}) do

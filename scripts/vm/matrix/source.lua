@@ -2,6 +2,7 @@
 -- read: enough of its grammar to follow table constructors. What is not written out there (a table made
 -- by a function, say) has no place of its own, and the next thing around it is named instead.
 local raw = require "vm.raw"
+local script = require "vm.script"
 
 local M = {}
 
@@ -240,7 +241,8 @@ function M.place_all(matrices)
         for _, matrix in ipairs(matrices) do
             if (matrix.line ~= nil) == known and not matrix.places then
                 if not nodes[matrix.file] then
-                    nodes[matrix.file] = M.find(raw.fs.read(matrix.file, MAX_TEXT) or "")
+                    nodes[matrix.file] = M.find(script.text("@" .. matrix.file)
+                        or raw.fs.read(matrix.file, MAX_TEXT) or "")
                 end
                 M.place(matrix, nodes[matrix.file])
             end

@@ -1,6 +1,7 @@
 -- The tests of a matrix: checked, completed by what the matrix says for all, in order.
 local options = require "vm.options"
 local names = require "vm.matrix.names"
+local places = require "vm.matrix.problems"
 
 local M = {}
 
@@ -245,6 +246,10 @@ local function check_one(problems, matrix, shared, item, check)
         tags = both(shared.tags, own.tags),
         path = path,
     }
+    out.file, out.line = places.place(matrix, path)
+    if def.run and out.line == matrix.line then
+        out.file, out.line = places.place(matrix, { def.run })
+    end
     if def.variants then
         out.variants = check.values(problems, matrix, join(path, "variants"), what .. ": variants", "variant",
             def.variants)
@@ -334,6 +339,7 @@ function M.check(problems, matrix, check)
     for key, value in pairs(shared) do
         matrix[key] = value
     end
+    matrix.inputs = strings(problems, matrix, { "inputs" }, "vm.matrix: inputs", matrix.inputs)
     local list, by_name = {}, {}
     if matrix.def.tests == nil then
         problems:add(matrix, nil, "vm.matrix: 'tests' is missing")
