@@ -155,10 +155,27 @@ t.test("rests_of_builds_and_removals_go_and_those_of_living_builders_stay", func
         t.equal(#evict.leftovers(true), 2)
         local removed = evict.leftovers()
         t.equal(#removed, 2)
-        t.equal(#store.leftovers(), 1)
+        t.equal(store.leftovers()[2], { key = alive, path = store.path(alive) .. ".new-12", kind = "build" })
         builder:close()
         t.equal(#evict.leftovers(), 1)
         t.equal(store.leftovers(), {})
+        t.equal(fs.list(store.folder()), {})
+    end)
+end)
+
+t.test("small_files_of_what_is_gone_go_without_a_word", function()
+    with_cache(function()
+        local here = make("a", {})
+        store.set_last(store.read(here))
+        local gone = key_of "b"
+        for _, name in ipairs { gone .. ".json", gone .. ".times", key_of "c" .. ".lock", "last/old.json" } do
+            assert(fs.write_atomic(store.folder() .. "/" .. name, ""))
+        end
+        raw.tree.set(store.folder() .. "/last/old.json", 384, os.time() - 100 * 86400)
+        t.equal(evict.leftovers(true), {})
+        t.equal(evict.leftovers(), {})
+        t.equal(fs.list(store.folder()), { here, here .. ".json", "last" })
+        t.equal(fs.list(store.folder() .. "/last"), { "1.json" })
     end)
 end)
 

@@ -39,8 +39,11 @@ function M.perform(chain, node, guest)
     end
 end
 
-local function guest_name(node)
-    return ("prepare-%s-%s"):format(node.name:gsub("[^%w._-]", "-"):sub(1, 20), node.key:sub(1, 8))
+-- Its guests show this name until they are given one of their own.
+local function guest_name(chain, node)
+    local spec = chain.checked
+    local base = node.step and node.name or (spec.image or spec.kernel):match "[^/]*$":gsub("%.%w+$", "")
+    return ("%s-%s"):format(base:gsub("[^%w._-]", "-"):gsub("^%W+", ""):sub(1, 24), node.key:sub(1, 8))
 end
 
 -- The guest as the state is to be, and the seconds that it takes without any state.
@@ -48,10 +51,10 @@ local function make_guest(chain, node, fork)
     local started = now()
     local ok, guest
     if node.parent then
-        ok, guest = pcall(fork, { name = guest_name(node) })
+        ok, guest = pcall(fork, { name = guest_name(chain, node) })
         started = now()
     else
-        ok, guest = pcall(M.boot, chain, { name = guest_name(node) })
+        ok, guest = pcall(M.boot, chain, { name = guest_name(chain, node) })
     end
     if not ok then
         error(errors.prefix(guest, chain_of.where(node)), 0)
@@ -61,12 +64,30 @@ local function make_guest(chain, node, fork)
     return guest, now() - started
 end
 
+-- Freezes a finished guest on its way into the cache. What it is stands there first: whatever happens
+-- meanwhile, no template is there that does not say what it is.
+local function freeze(chain, node, guest, record)
+    local ok, template = pcall(function()
+        if not pcall(store.write, record) then
+            raw.log.write("debug", nil, "no record can be written: the template is not kept either")
+        end
+        return guest:template { name = guest_name(chain, node), path = store.path(node.key) }
+    end)
+    if not ok then
+        store.remove(node.key)
+        error(errors.prefix(template, chain_of.where(node)), 0)
+    end
+    scope.disown(template)
+    return template
+end
+
 -- Waits until a template is in the cache. One that cannot be kept serves this process: false.
-local function keep(chain, node, template, seconds, why, id)
+local function keep(node, template, record)
     local ok, err = pcall(function()
         template:saved()
-        local record = chain:record(node, seconds, why, id)
-        store.write(record)
+        if not store.read(node.key) then
+            store.write(record)
+        end
         store.set_last(record)
     end)
     if not ok then
@@ -87,31 +108,30 @@ end
 ---@param fork fun(opts: table): vm.Guest makes a guest of the state before it
 ---@return vm.StateHold
 function M.build(chain, node, fork)
-    local why, id = chain_of.reasons(node), store.new_id()
+    local why = chain_of.reasons(node)
     store.sign(node.key, ("'%s'"):format(node.name))
     chain:say(node, "step_started", { guest = chain.guest, cell = node.cell, why = why })
     local started = now()
-    local ok, template, seconds = pcall(function()
+    local ok, template, record = pcall(function()
         local guest, seconds = make_guest(chain, node, fork)
         local _ <close> = guest
         if not chain:is_fresh(node) then
             error(M.Stale, 0)
         end
-        return guest:template { name = guest_name(node), path = store.path(node.key) }, seconds
+        local record = chain:record(node, seconds, why, store.new_id())
+        return freeze(chain, node, guest, record), record
     end)
     if not ok then
-        chain:say(node, "step_ended", { how = "built", duration = now() - started, ok = false,
-            error = tostring(template) })
+        chain:say(node, "step_ended", { how = "built", duration = now() - started, ok = false, error = template })
         error(template, 0)
     end
-    scope.disown(template)
-    local kept = keep(chain, node, template, seconds, why, id)
+    local kept = keep(node, template, record)
     chain:say(node, "step_ended", { how = "built", duration = now() - started, ok = true, kept = kept })
     if kept then
         evict.after(node.key)
     end
-    return { template = template, users = 0, node = node, found = false, kept = kept, proven = true, id = id,
-        seconds = seconds }
+    return { template = template, users = 0, node = node, found = false, kept = kept, proven = true,
+        id = record.id }
 end
 
 return M

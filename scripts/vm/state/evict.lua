@@ -130,27 +130,41 @@ function M.run(opts)
     return removed, total
 end
 
----Removes what builds and removals left that did not end.
+local because <const> = { build = "its building was interrupted", removal = "its removal was interrupted" }
+
+-- Removes a rest if nobody is at work on it; returns whether it did.
+local function remove_rest(rest, dry_run)
+    local lock = rest.key and store.lock(rest.key)
+    if rest.key and not lock then
+        return false
+    end
+    local ok, err = true, nil
+    if not dry_run then
+        ok, err = fs.remove_tree(rest.path)
+    end
+    if lock then
+        if not fs.exists(store.path(rest.key)) and not dry_run then
+            fs.unlink(store.path(rest.key) .. ".lock")
+        end
+        lock:close()
+    end
+    if not ok then
+        raw.log.write("warn", nil, tostring(err))
+    end
+    return ok
+end
+
+---Removes what builds and removals left that did not end, and the small files of what is gone, of which
+---nothing is said.
 ---@param dry_run? boolean
 ---@return vm.Removed[]
 function M.leftovers(dry_run)
     local removed = {}
     for _, rest in ipairs(store.leftovers()) do
-        local lock = store.lock(rest.key)
-        if lock or rest.removal then
-            local ok, err = true, nil
-            if not dry_run then
-                ok, err = fs.remove_tree(rest.path)
-            end
-            if ok then
-                removed[#removed + 1] = { path = rest.path, key = rest.key, bytes = 0, name = "?", done = not dry_run,
-                    reason = rest.removal and "its removal was interrupted" or "its building was interrupted" }
-            else
-                raw.log.write("warn", nil, tostring(err))
-            end
-        end
-        if lock then
-            lock:close()
+        local done = not (dry_run and rest.kind == "file") and remove_rest(rest, dry_run)
+        if done and because[rest.kind] then
+            removed[#removed + 1] = { path = rest.path, key = rest.path:match "/(%x+)[^/]*$", bytes = 0, name = "?",
+                done = not dry_run, reason = because[rest.kind] }
         end
     end
     return removed

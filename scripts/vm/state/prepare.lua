@@ -206,7 +206,9 @@ function M.fork(chain, entry, opts, replace)
             store.add_time(entry.node.key, now() - started)
         end
         return guest
-    elseif entry.proven or not (errors.is(guest) and suspicious[guest.kind]) then
+    end
+    local gone = entry.kept and not raw.fs.exists(store.path(entry.node.key) .. "/template.json")
+    if not errors.is(guest) or not suspicious[guest.kind] or entry.proven and not gone then
         error(guest, 0)
     end
     local fresh = renew(chain, entry, guest.message)

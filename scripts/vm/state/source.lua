@@ -175,7 +175,7 @@ function M.cut(tokens, first, last)
     return #found > 0 and found or nil
 end
 
-local chunks = {} -- a chunk's name -> its tokens
+local chunks = {} -- a chunk's name -> its tokens, and the text they are of if that was remembered
 
 -- The text of a chunk by the name that Lua has for it; nil and why when it is not known.
 local function text_of(source)
@@ -195,14 +195,16 @@ local function text_of(source)
 end
 
 local function tokens_of(source)
-    if not chunks[source] then
-        local text, why = text_of(source)
-        if not text then
-            return nil, why
-        end
-        chunks[source] = M.tokens(text)
+    local known = chunks[source]
+    if known and known.text == script.text(source) then
+        return known.tokens
     end
-    return chunks[source]
+    local text, why = text_of(source)
+    if not text then
+        return nil, why
+    end
+    chunks[source] = { text = script.text(source), tokens = M.tokens(text) }
+    return chunks[source].tokens
 end
 
 ---Reads the file that a function is from, so that its text stays the one that runs.

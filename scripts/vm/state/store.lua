@@ -157,8 +157,8 @@ function M.list()
     local entries, by_key, seen = {}, {}, {}
     local names = fs.list(M.folder()) or {}
     for _, name in ipairs(names) do
-        local key = name:match "^(%x+)$" or name:match "^(%x+)%.json$"
-        if key and not by_key[key] then
+        local key = name:match "^(%x+)$"
+        if key then
             local path = M.path(key)
             local whole = fs.exists(path .. "/template.json")
             local stat = fs.lstat(path .. ".json") or fs.lstat(path)
@@ -182,14 +182,30 @@ function M.list()
     return entries
 end
 
----Names in the folder of states that are the rest of something: builds and removals that did not end.
----@return { key: string, path: string, removal: boolean }[]
+local OLD <const> = 90 * 86400 -- seconds after which the parts of a last version are forgotten
+
+---Names in the folder of states that are the rest of something: builds and removals that did not end, and
+---small files of what is gone.
+---@return table[] of { key =, path =, kind = "build"|"removal"|"file" }; with a key, whoever has its lock needs it
 function M.leftovers()
     local found = {}
+    local function add(key, name, kind)
+        found[#found + 1] = { key = key, path = ("%s/%s"):format(M.folder(), name), kind = kind }
+    end
     for _, name in ipairs(fs.list(M.folder()) or {}) do
-        local key, kind = name:match "^(%x+)%.(%l+)%-%x+$"
-        if kind == "new" or kind == "old" then
-            found[#found + 1] = { key = key, path = ("%s/%s"):format(M.folder(), name), removal = kind == "old" }
+        local key, suffix = name:match "^(%x+)%.(%l+)%-%x+$"
+        if suffix == "new" or suffix == "old" then
+            add(suffix == "new" and key or nil, name, suffix == "new" and "build" or "removal")
+        end
+        key, suffix = name:match "^(%x+)%.(%l+)$"
+        if (suffix == "json" or suffix == "times" or suffix == "lock") and not fs.exists(M.path(key)) then
+            add(key, name, "file")
+        end
+    end
+    for _, name in ipairs(fs.list(M.folder() .. "/last") or {}) do
+        local stat = fs.lstat(("%s/last/%s"):format(M.folder(), name))
+        if stat and stat.mtime < os.time() - OLD then
+            add(nil, "last/" .. name, "file")
         end
     end
     return found
