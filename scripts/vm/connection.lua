@@ -90,6 +90,18 @@ function M.connect(uri)
     return self
 end
 
+---The guests of this process, on whatever connection.
+---@return vm.Guest[]
+function M.guests()
+    local list = {}
+    for _, connection in pairs(open) do
+        for _, guest in pairs(connection.guests) do
+            list[#list + 1] = guest
+        end
+    end
+    return list
+end
+
 ---Whether the connection can still be used.
 ---@return boolean
 function Connection:is_open()

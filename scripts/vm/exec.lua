@@ -3,6 +3,7 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
 local shell = require "vm.shell"
+local watch = require "vm.watch"
 
 local M = { methods = {} }
 
@@ -271,6 +272,7 @@ local function exec(self, verb, command, opts, spec)
     local what = self:what(verb)
     opts = options.check(what, opts, spec)
     add_env(opts, self.default_env)
+    local seen <close> = watch.begin(self, verb, command, opts)
     local conn = self:transport(verb)
     local begun = now()
     opts.shell = conn.opts.shell
@@ -298,7 +300,11 @@ local function exec(self, verb, command, opts, spec)
         result, group = exec_whole(conn, session, what, command, request, opts, limit)
     end
     check_begun(what, result, opts, group)
-    return finish_result(result, begun), opts, what
+    finish_result(result, begun)
+    if seen then
+        seen:ended(result)
+    end
+    return result, opts, what
 end
 
 ---Runs a command and waits for its end; any status is a result.
@@ -370,6 +376,7 @@ function Guest:spawn(command, opts)
     local what = self:what("spawn")
     opts = options.check(what, opts, spawn_spec)
     add_env(opts, self.default_env)
+    watch.spawned(self, command)
     local conn = self:transport("spawn")
     opts.shell = conn.opts.shell
     local line, ahead = shell.line(what, command, opts, conn.marker)

@@ -2,6 +2,7 @@
 -- ports and snapshots have files of their own, and commands reach it through the connection of vm.ssh.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
+local held = require "vm.held"
 local reaper = require "vm.reaper"
 local scope = require "vm.scope"
 local task = require "vm.task"
@@ -180,6 +181,7 @@ function Guest:on_event(event)
         self.life = "started"
         self.last_state = event.reason == "restored" and "paused" or "running"
         self.pid = event.pid or self.pid
+        held.note()
     elseif event.event == "suspended" then
         self.last_state = "paused"
     elseif event.event == "resumed" then
@@ -372,6 +374,7 @@ function Guest:close()
         if self.connection.guests[self.name] == self then
             self.connection.guests[self.name] = nil
         end
+        held.note()
         if first then
             error(first, 0)
         end

@@ -81,6 +81,13 @@ function M.files()
     return list
 end
 
+---Where it is kept how long tests took; nil where there is no home.
+---@return string|nil
+function M.history()
+    local state = xdg("XDG_STATE_HOME", ".local/state")
+    return state and state .. "/vmatrix/history"
+end
+
 ---Where the RAM of guests may be kept without a disk; nil where there is no such file system.
 ---@return string|nil
 function M.ram()

@@ -195,7 +195,7 @@ end
 local function new_cell(cell)
     local matrix = cell.matrix
     return tidy.value { format = M.FORMAT, cell = cell.id, axes = cell.axes,
-        matrix = type(matrix) == "table" and matrix.name or matrix, tests = {} }
+        matrix = tidy.matrix(matrix), tests = {} }
 end
 
 ---Keeps a test's verdict: when it returns, it is on the disk. Raises when it cannot be kept; the

@@ -142,6 +142,16 @@ local function axes(matrix)
     return out
 end
 
+---What a cell's matrix is called; nil for one without a name.
+---@param matrix table|string
+---@return string|nil
+function M.matrix(matrix)
+    if type(matrix) == "table" then
+        return matrix.name
+    end
+    return matrix
+end
+
 local function plan_cells(cells)
     local out = {}
     for at, cell in ipairs(cells) do
@@ -151,7 +161,7 @@ local function plan_cells(cells)
         end
         local matrix = cell.matrix
         out[at] = { id = cell.id, axes = pairs_of, values = scalars(cell.values),
-            matrix = type(matrix) == "table" and matrix.name or matrix }
+            matrix = M.matrix(matrix) }
     end
     return out
 end

@@ -1,0 +1,219 @@
+-- timeout: 900
+-- Matrices on real guests: clean guests, the outcomes that need one, what is kept, and runs that are
+-- interrupted and killed.
+local vm = require "vm"
+local t = require "harness"
+local cli = require "cli.cli"
+local host = require "vm.host"
+
+local fs, json = vm.raw.fs, vm.raw.json
+
+local OPTS <const> = { "XDG_CACHE_HOME=" .. require("vm.paths").cache():match "^(.*)/" }
+local INT <const> = 2
+
+local folder = cli.folder .. "/m"
+assert(fs.mkdir_p(folder))
+
+local function matrix(name, text)
+    local path = ("%s/%s.lua"):format(folder, name)
+    assert(fs.write_atomic(path, "local vm = require 'vm'\n" .. text))
+    return path
+end
+
+local function last_run()
+    return fs.realpath(folder .. "/.vmatrix/runs/last")
+end
+
+-- The verdicts of a run, by test name without its cell.
+local function verdicts(path)
+    local out = {}
+    for _, file in ipairs(fs.glob(path .. "/results/*.json")) do
+        for name, result in pairs(json.decode(fs.read(file, 1 << 22)).tests) do
+            out[name] = result
+        end
+    end
+    return out
+end
+
+local function run(args, limit)
+    local result = cli.run(args, { env = OPTS, timeout = limit or 400, cwd = folder })
+    return result, verdicts(last_run())
+end
+
+-- No QEMU of a run that is over: their command lines name its folders, which are below this file's.
+local function qemus()
+    return #assert(vm.raw.run.processes { cli.folder })
+end
+
+local SEED <const> = [[guest = { image = "seed", memory = "256MiB" },]]
+
+t.test("each_test_gets_a_clean_guest_and_each_end_its_outcome", function()
+    local file = matrix("outcomes", [[
+        local tries = 0
+        return vm.matrix { ]] .. SEED .. [[
+            artifacts = { "/tmp/*.log", "/tmp/core" }, env = { COLOUR = "green" }, secrets = { "hunter2-token" },
+            prepare = { vm.step { name = "tool", run = function(g) g:run "echo ready > /etc/tool" end } },
+            tests = {
+                clean = function(g, t)
+                    t:equal(g:output "cat /etc/tool; ls /root", "ready")
+                    t:equal(g:output "echo $COLOUR", "green")
+                    g:run "touch /root/dirt"
+                end,
+                clean_too = function(g, t)
+                    t:equal(g:output "ls /root", "")
+                    g:run "touch /root/dirt"
+                end,
+                build = function(g) g:run "echo program > /root/program" end,
+                check = { from = "build", run = function(g, t)
+                    t:equal(g:output "cat /root/program", "program")
+                    g:run "echo it went well > /tmp/check.log; echo hunter2-token >> /tmp/check.log"
+                end },
+                install = { from = "check", run = function(g, t) t:equal(g:output "ls /root", "program") end },
+                fails = function(g, t)
+                    g:run "echo hunter2-token; echo dumped > /tmp/core; echo asan > /tmp/x.log"
+                    g:run "echo oh no >&2; exit 3"
+                end,
+                panics = function(g) g:exec "echo c > /proc/sysrq-trigger" end,
+                unseen_panic = function(g)
+                    g:spawn "sleep 0.2; echo c > /proc/sysrq-trigger"
+                    vm.sleep(8)
+                end,
+                crashes = function(g) os.execute("kill -9 " .. g:info().pid); g:exec "sleep 30" end,
+                flaky = { retries = 1, run = function(g, t)
+                    t:equal(g:output "ls /root", "")
+                    g:run "touch /root/dirt"
+                    tries = tries + 1
+                    t:check(tries > 1, "the first time")
+                end },
+                slow = { timeout = 3, run = function(g) g:run "echo begun; sleep 60" end },
+                skips = function(_, t) t:skip "not on this one" end,
+            } }]])
+    local result, got = run { "test", file }
+    t.equal(result.status, 1, result.stderr)
+    local outcomes = {}
+    for name, one in pairs(got) do
+        outcomes[name] = one.outcome
+    end
+    t.equal(outcomes, { clean = "passed", clean_too = "passed", build = "passed", check = "passed",
+        install = "passed", fails = "failed", panics = "failed", unseen_panic = "failed", crashes = "error",
+        flaky = "flaky", slow = "failed", skips = "skipped" })
+    t.equal(got.panics.attempts[1].error.kind, "panic")
+    t.equal(got.unseen_panic.attempts[1].error.kind, "panic")
+    t.equal(got.crashes.attempts[1].error.kind, "crashed")
+    t.equal(got.slow.attempts[1].error.kind, "timeout")
+    t.equal(#got.flaky.attempts, 2)
+    t.equal(qemus(), 0)
+
+    -- What is kept of a failure: its output, its files, the console, what the guest says of itself.
+    local path, failed = last_run(), got.fails.attempts[1]
+    t.match(failed.tail, "%*%*%*\noh no")
+    t.match(failed.error.message, "ended with status 3; its last lines:\n  oh no")
+    local kinds = {}
+    for _, item in ipairs(failed.artifacts) do
+        kinds[item.kind] = (kinds[item.kind] or 0) + 1
+        t.check(fs.exists(path .. "/" .. item.path), item.path)
+    end
+    t.equal(kinds, { collected = 1, core = 1, state = 1 })
+    t.match(fs.read(path .. "/" .. failed.console, 1 << 24), "vmatrix: ready")
+    t.match(fs.read(path .. "/" .. failed.log, 65536), "exit 3")
+    t.equal(#got.check.attempts[1].artifacts, 1)
+    t.equal(got.check.attempts[1].console, nil)
+    t.equal(host.run({ "grep", "-rl", "hunter2-token", path }, { check = false }).stdout, "")
+end)
+
+t.test("a_guest_that_does_not_come_up_is_an_error_and_no_failure", function()
+    local file = matrix("boot", [[
+        return vm.matrix { axes = { how = { "well", "badly" } },
+            guest = function(cell)
+                return { image = "seed", memory = "256MiB", append = cell.how == "badly" and "rdinit=/nothing" or nil }
+            end,
+            tests = { a = function(g) g:run "true" end } }]])
+    local result = run { "test", file }
+    t.equal(result.status, 3, result.stderr)
+    local path = last_run()
+    local well = json.decode(fs.read(path .. "/results/well.json", 65536)).tests.a
+    local badly = json.decode(fs.read(path .. "/results/badly.json", 65536)).tests.a
+    t.equal({ well.outcome, badly.outcome, badly.attempts[1].error.kind }, { "passed", "error", "panic" })
+end)
+
+t.test("several_guests_of_a_cell_are_given_by_name", function()
+    local file = matrix("pair", [[
+        local seed = { image = "seed", memory = "256MiB" }
+        return vm.matrix { guests = { a = seed, b = seed },
+            tests = { two = function(gs, t)
+                t:equal(gs.a:output "echo $0", gs.b:output "echo $0")
+                t:check(gs.a.name ~= gs.b.name)
+                gs.b:run "echo x > /tmp/x"
+                t:collect("/tmp/x", { guest = "b" })
+            end } }]])
+    local result, got = run { "test", file }
+    t.equal(result.status, 0, result.stderr)
+    t.match(got.two.attempts[1].artifacts[1].path, "/b/tmp/x$")
+end)
+
+t.test("isolation_cell_shares_one_guest", function()
+    local file = matrix("shared", [[
+        return vm.matrix { isolation = "cell", ]] .. SEED .. [[ tests = {
+            { name = "one", run = function(g) g:run "echo 1 > /tmp/x" end },
+            { name = "two", run = function(g, t) t:equal(g:output "cat /tmp/x", "1") end } } }]])
+    local result, got = run { "test", file }
+    t.equal(result.status, 0, result.stderr)
+    t.equal({ got.one.attempts[1].how, got.two.attempts[1].how }, { "boot", "same" })
+end)
+
+local LONG <const> = [[
+    return vm.matrix { axes = { n = { "one", "two" } }, ]] .. SEED .. [[ tests = {
+        quick = function(g) g:run "true" end,
+        long = function(g) print "in it"; io.stdout:flush(); g:run "sleep 300" end } }]]
+
+t.test("an_interrupt_gives_every_test_a_verdict_leaves_no_guest_and_ends_with_130", function()
+    local file = matrix("interrupted", LONG)
+    local process <close> = cli.start({ "test", file }, { env = OPTS })
+    process:expect(1, "in it", 200)
+    process:kill(INT)
+    local status = process:finish(60)
+    t.equal(status, 130)
+    t.equal(qemus(), 0)
+    local path = last_run()
+    local count = {}
+    for _, name in ipairs(fs.glob(path .. "/results/*.json")) do
+        for _, result in pairs(json.decode(fs.read(name, 65536)).tests) do
+            count[result.outcome] = (count[result.outcome] or 0) + 1
+        end
+    end
+    t.equal((count.interrupted or 0) + (count.passed or 0), 4)
+    t.check(count.interrupted >= 1)
+    t.match(fs.read(path .. "/events.jsonl", 1 << 22), '"event":"run_ended".-"exit":130')
+end)
+
+t.test("what_the_guests_of_a_run_hold_is_seen_by_others_and_given_back", function()
+    local held = require "vm.held"
+    local script = cli.script("hold.lua", [[
+        local vm = require "vm"
+        local guest <close> = vm.create { arch = "x86_64", memory = "512MiB", disk = "1GiB" }
+        guest:start { wait = "none" }
+        print "up"
+        io.stdout:flush()
+        vm.sleep(100)
+    ]])
+    local mib = 1024 * 1024
+    local process <close> = cli.start({ script }, { env = OPTS })
+    process:expect(1, "up", 120)
+    -- This process looks where the other keeps its runs.
+    local look = cli.script("look.lua", [[
+        local other, runs = require "vm.held".others()
+        print(runs, other.memory // 2 ^ 20, other.cpus > 0)
+    ]])
+    local text = cli.run({ look }, { env = OPTS }).stdout
+    local runs, memory = text:match "(%d+)%s+(%d+)%.?0?%s+true"
+    t.equal(runs, "1", text)
+    t.check(tonumber(memory) >= 512, text)
+    process:kill(INT)
+    process:finish(30)
+    t.match(cli.run({ look }, { env = OPTS }).stdout, "^0%s+0")
+    t.check(held.cost { memory = 512 * mib, cpus = 2, emulated = true }.cpus >
+        held.cost { memory = 512 * mib, cpus = 2 }.cpus, "an emulated guest weighs more")
+end)
+
+cli.clean()
+t.finish()
