@@ -58,23 +58,33 @@ local function check_params(found, given)
     end
 end
 
+-- The runner's modules, where this build has them.
+local function runner(name)
+    local ok, module = pcall(require, "vm.test." .. name)
+    if not ok and not tostring(module):find "^module '[%w.]+' not found" then
+        error(module, 0)
+    end
+    return ok and module or nil
+end
+
 local function memory_limit()
-    return require("vm.test.admission").limits().memory
+    local admission = runner "admission"
+    return admission and admission.limits().memory or nil
 end
 
 -- What earlier runs took: by test id, of each file.
 local function fill_estimates(all)
-    local history, by_file = require "vm.test.history", {}
-    for _, test in ipairs(all.tests) do
+    local history, by_file = runner "history", {}
+    for _, test in ipairs(history and all.tests or {}) do
         local file = test.cell.matrix.file
         by_file[file] = by_file[file] or history.load(file)
         test.estimate = by_file[file][test.id]
     end
 end
 
-local function fill_digests(all)
+local function fill_digests(all, found)
     for _, matrix in ipairs(all.matrices) do
-        matrix.digest = earlier.digest(matrix)
+        matrix.digest = earlier.digest(matrix, found)
     end
 end
 
@@ -101,7 +111,7 @@ local function nothing_to_do(given, selection)
     elseif given.rerun then
         return ("nothing to run: no test is what `--rerun %s` asks for"):format(given.rerun)
     elseif given.shard then
-        return ("this share is empty: there is less than --shard %d/%d divides"):format(given.shard.index,
+        return ("nothing to run: share %d of %d is empty"):format(given.shard.index,
             given.shard.count)
     end
 end
@@ -173,17 +183,22 @@ local function prepare(given)
     local all = plans.all(load.files(given.files, found), { problems = found, guests = false,
         excluded = given.explain ~= nil })
     check_params(found, given)
+    fill_digests(all, found)
     if #found.list > 0 then
         plans.check_guests(all.tests, found, memory_limit())
         return nil, say_mistakes(found)
     end
-    fill_digests(all)
     local place = given.output or folder.place(given.files[1]:match "^(.*)/[^/]*$" or ".")
     local _, complaints = select_tests.filters(all, given.filters)
     if #complaints > 0 then
         return nil, complain(table.concat(complaints, "\n"))
     end
-    local choice = choice_of(given, place)
+    local ok, choice = pcall(choice_of, given, place)
+    if not ok and not errors.is(choice) then
+        error(choice, 0)
+    elseif not ok then
+        return nil, complain(tostring(choice)) -- the run that is meant is not there, or cannot be read
+    end
     local selection = select_tests.choose(all, choice)
     if given.explain then
         return nil, explain(all, selection, given.explain)

@@ -81,8 +81,8 @@ end
 -- { names, what the value is called or nil, reader, what it does }; a name ending in "*" may be repeated.
 M.list = {
     { "choosing" },
-    { "rerun", "MODE [RUN]", one_of("failed", "all", "missing"), "what failed in an earlier run (the last one), all of\n"
-        .. "it, or only what has no verdict there: 'missing' goes on with it" },
+    { "rerun", "MODE [RUN]", one_of("failed", "all", "missing"),
+        "what failed in an earlier run (the last one), all of\nit, or 'missing': goes on with what has no verdict" },
     { "changed", nil, nil, "what changed since it last passed: the matrix file, what steps copy in" },
     { "sample", "N", whole(1), "N cells, by chance (see --seed)" },
     { "pairwise", nil, nil, "few cells that have every pair of values of two axes" },
@@ -101,7 +101,8 @@ M.list = {
     { "isolation", "WHAT", one_of("test", "cell"), "whether each test or each cell gets a guest of its own" },
     { "timeout", "TIME", time, "of the whole run" },
     { "test-timeout", "TIME", time, "of each test, instead of what the matrix says" },
-    { "keep", "WHEN", one_of("never", "failed", "always"), "whether the guests of tests are kept: never (default), failed, always" },
+    { "keep", "WHEN", one_of("never", "failed", "always"),
+        "whether the guests of tests are kept: never (default), failed, always" },
     { "shell", nil, nil, "stops at the first failure and opens the guest's shell" },
     { "reopen", "ID [RUN]", text_of, "opens the shell of the guest that was kept of a test" },
     { "discard", "ID [RUN]", text_of, "deletes the guest that was kept of a test" },

@@ -236,7 +236,7 @@ end
 
 local function check_steps(problems, matrix, steps)
     for i, step in ipairs(steps) do
-        if type(step) ~= "table" or type(step.name) ~= "string" then
+        if getmetatable(step) ~= require("vm.state.step").Step then
             problems:add(matrix, { "prepare", i }, "vm.matrix: prepare[%d]: a step from vm.step expected, got %s", i,
                 options.show(step))
         end
@@ -261,12 +261,15 @@ function M.matrix(given, problems)
     for key, value in pairs(def) do
         matrix[key] = value
     end
-    matrix.name = matrix.name or given.key
-    if matrix.name and (names.clean(matrix.name) ~= matrix.name or matrix.name == "") then
+    -- Ids begin with a name that was given; reports call a matrix by its file otherwise.
+    matrix.prefix = matrix.name or given.key
+    if matrix.prefix and (names.clean(matrix.prefix) ~= matrix.prefix or matrix.prefix == "") then
         problems:add(matrix, { "name" }, "vm.matrix: name: letters, digits, '.', '_', '+' and '-' expected, got %s",
-            options.show(matrix.name))
-        matrix.name = names.clean(matrix.name)
+            options.show(matrix.prefix))
+        matrix.prefix = names.clean(matrix.prefix)
     end
+    local file = names.clean((matrix.file:match "([^/]+)$" or ""):gsub("%.lua$", ""))
+    matrix.name = matrix.prefix or (file ~= "" and file or "matrix")
     matrix.axes = check_axes(problems, matrix, def.axes or {})
     matrix.prepare = def.prepare or {}
     matrix.isolation = def.isolation or "test"

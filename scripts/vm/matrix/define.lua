@@ -96,17 +96,14 @@ function M.of(value)
     return #list > 0 and list or nil
 end
 
--- Where the script is that called, or nil after a tail call, as `return vm.matrix {...}` is one: then
--- no frame of the script's is left.
+-- Where the script calls vm.matrix, or nil after a tail call, as `return vm.matrix {...}` is one: then no
+-- frame of the script's is left.
 local function caller()
-    for level = 3, 12 do
-        local info = debug.getinfo(level, "Slt")
-        if not info then
-            break
-        elseif info.currentline > 0 and not info.source:find "^@vmatrix/" then
-            return problems.file(info), info.currentline
-        end
+    if debug.getinfo(2, "t").istailcall then
+        return nil
     end
+    local info = debug.getinfo(3, "Sl")
+    return problems.file(info), info.currentline
 end
 
 ---Defines a matrix of tests, for `vmatrix test` to run: the script returns it. Nothing is checked or

@@ -67,20 +67,21 @@ local function add_inputs(parts, what, inputs)
 end
 
 ---A digest of what a matrix is made of on the host: its file and the modules beside it, the parameters,
----and the files that its steps and its `inputs` name.
+---and the files that its steps and its `inputs` name. An input that is not there is a problem.
 ---@param matrix table
+---@param found vm.matrix.Problems
 ---@return string digest
-function M.digest(matrix)
+function M.digest(matrix, found)
     script.use(matrix.script)
     local _ <close> = setmetatable({}, { __close = function() script.use(nil) end })
     local parts = { text_of(params.values()) }
     for _, file in ipairs(matrix.sources or { matrix.file }) do
         parts[#parts + 1] = raw.data.sha256(raw.fs.read(file, MAX_FILE) or "")
     end
-    for _, step in ipairs(matrix.prepare) do
+    for i, step in ipairs(matrix.prepare) do
         parts[#parts + 1] = step.name
-        if step.inputs and #step.inputs > 0 then
-            add_inputs(parts, ("step %s"):format(step.name), step.inputs)
+        if #step.inputs > 0 then
+            found:try(matrix, { "prepare", i }, add_inputs, parts, ("step '%s'"):format(step.name), step.inputs)
         end
     end
     if #(matrix.inputs or {}) > 0 then
@@ -88,7 +89,7 @@ function M.digest(matrix)
         for i, path in ipairs(matrix.inputs) do
             inputs[i] = { path = path, exclude = {} }
         end
-        add_inputs(parts, "vm.matrix: inputs", inputs)
+        found:try(matrix, { "inputs" }, add_inputs, parts, "vm.matrix: inputs", inputs)
     end
     return raw.data.sha256(table.concat(parts, "\n"))
 end

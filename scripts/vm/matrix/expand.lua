@@ -2,7 +2,6 @@
 local errors = require "vm.errors"
 local faults = require "vm.matrix.faults"
 local options = require "vm.options"
-local names = require "vm.matrix.names"
 local rules = require "vm.matrix.rules"
 local view = require "vm.matrix.view"
 
@@ -70,10 +69,9 @@ local function product(matrix, each)
         end
     end
     if #axes > 0 then
-        turn(1, matrix.name)
+        turn(1, matrix.prefix)
     else
-        local file = names.clean((matrix.file:match "([^/]+)$" or ""):gsub("%.lua$", ""))
-        each(values, matrix.name or (file ~= "" and file or "matrix"), cell_pairs)
+        each(values, matrix.name, cell_pairs)
     end
 end
 
@@ -95,7 +93,7 @@ local function include_cells(matrix, problems, cells, make)
             matrix.fields[name] = true
         end
         if rule.hits == 0 and rule.whole then
-            local values, parts = {}, { matrix.name }
+            local values, parts = {}, { matrix.prefix }
             for i, axis in ipairs(axes) do
                 local value = rule.whole[axis]
                 values[i] = value

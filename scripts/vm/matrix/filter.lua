@@ -181,6 +181,12 @@ function M.failing(groups, test)
     return nil
 end
 
+-- As much of a cell's id as a word has parts.
+local function beginning(id, word)
+    local _, slashes = word:gsub("/*$", ""):gsub("/", "")
+    return id:match("^" .. ("[^/]*/"):rep(slashes) .. "[^/]*") or id
+end
+
 -- The words that a filter might have meant: ids, their parts, values of the axis.
 local function candidates(filter, tests)
     local seen, out = {}, {}
@@ -193,10 +199,12 @@ local function candidates(filter, tests)
     for _, test in ipairs(tests) do
         if filter.key == "id" then
             local word = filter.text
-            if word:find ":" then
-                add(test.id)
+            local cell, name = word:match "^([^:]*):(.*)$"
+            if cell then
+                add(("%s:%s"):format(cell ~= "" and beginning(test.cell.id, cell) or "", name:find "@" and test.name
+                    or test.def.name))
             elseif word:find "/" then
-                add(test.cell.id)
+                add(beginning(test.cell.id, word))
             else
                 for part in test.cell.id:gmatch "[^/]+" do
                     add(part)

@@ -74,13 +74,11 @@ local function declare(_, declarations)
             errors.fail("usage", "parameter '%s' is missing; say -D %s=VALUE%s", name, name,
                 rule.help and " (" .. rule.help .. ")" or "")
         end
-        local value = text ~= nil and convert(name, text, rule[1]) or nil
-        if text ~= nil and value == false then
-            out[name] = false
-        else
-            local checked = options.check("parameter", { [name] = value }, { [name] = rule })
-            out[name] = checked[name]
+        local value
+        if text ~= nil then
+            value = convert(name, text, rule[1])
         end
+        out[name] = options.check("parameter", { [name] = value }, { [name] = rule })[name]
         declared[name] = { value = out[name] }
     end
     return setmetatable(out, { __index = function(_, name)

@@ -309,18 +309,9 @@ local function check_from(problems, matrix, list)
             at = known[at.from]
             chain[#chain + 1] = at.name
             if at == def then
-                -- Said once, of the test that stands first.
-                local first = true
-                for _, other in ipairs(list) do
-                    if other == def then
-                        break
-                    end
-                    first = first and not seen[other]
-                end
-                if first then
-                    problems:add(matrix, join(def.path, "from"), "test '%s': from goes round in a circle: %s",
-                        def.title, table.concat(chain, " <- "))
-                end
+                problems:add(matrix, join(def.path, "from"), "test '%s': from goes round in a circle: %s", def.title,
+                    table.concat(chain, " <- "))
+                def.from = nil -- nobody else goes round in it
                 break
             elseif seen[at] then
                 break -- another's circle

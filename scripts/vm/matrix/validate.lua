@@ -129,7 +129,6 @@ function M.guests(matrix, cells, problems, limit)
     found:say()
 end
 
--- The axes that a step says it uses.
 ---Checks what the steps of `prepare` say against the matrix's axes.
 ---@param matrix table
 ---@param problems vm.matrix.Problems
@@ -139,10 +138,11 @@ function M.steps(matrix, problems)
         known[#known + 1] = name
     end
     for i, step in ipairs(matrix.prepare) do
-        for _, name in ipairs(type(step) == "table" and type(step.uses) == "table" and step.uses or {}) do
+        local is_step = getmetatable(step) == require("vm.state.step").Step
+        for _, name in ipairs(is_step and step.uses or {}) do
             if not matrix.fields[name] then
                 problems:try(matrix, { "prepare", i, "uses" }, options.unknown,
-                    ("vm.matrix: step '%s': uses"):format(tostring(step.name)), "axis", name, known)
+                    ("step '%s': uses"):format(step.name), "axis", name, known)
             end
         end
     end

@@ -185,7 +185,8 @@ end
 function M.plan(plan)
     local matrices = {}
     for at, matrix in ipairs(plan.matrices or {}) do
-        matrices[at] = { name = matrix.name, file = matrix.file, line = matrix.line, axes = axes(matrix) }
+        matrices[at] = { name = matrix.name, file = matrix.file, line = matrix.line, axes = axes(matrix),
+            digest = matrix.digest }
     end
     local skipped = {}
     for at, one in ipairs(plan.skipped or {}) do
