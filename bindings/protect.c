@@ -152,6 +152,7 @@ enum step { STEP_RETURNED, STEP_FAILED, STEP_WAITS };
 static enum step step(lua_State *L, lua_State *co, int nargs, int *results)
 {
     struct sched *sched = sched_of(L);
+    lua_State *outer = sched->computing;
     bool cannot = !lua_isyieldable(L);
     int status = 0;
 
@@ -160,7 +161,9 @@ static enum step step(lua_State *L, lua_State *co, int nargs, int *results)
         nargs = lua_gettop(co) - 1;
     if (cannot)
         sched->no_wait++;
+    sched->computing = co;
     status = lua_resume(co, L, nargs, results);
+    sched->computing = outer;
     if (cannot)
         sched->no_wait--;
     if (status == LUA_YIELD && sched->running != NULL &&
@@ -297,6 +300,7 @@ static int l_close(lua_State *L)
 {
     struct sched *sched = sched_of(L);
     lua_KContext mark = entry_mark(L);
+    lua_State *outer = sched->computing;
     lua_State *co = NULL;
     lua_Debug ar;
     int status = 0;
@@ -308,6 +312,7 @@ static int l_close(lua_State *L)
     if (co == L || (lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar)))
         return luaL_error(L, "cannot close a running coroutine");
     sched->no_wait++;
+    sched->computing = co; /* its <close> handlers run on it */
 #if LUA_VERSION_RELEASE_NUM >= 50406
     status = lua_closethread(co, L);
 #elif LUA_VERSION_RELEASE_NUM >= 50405
@@ -315,6 +320,7 @@ static int l_close(lua_State *L)
 #else
     status = lua_resetthread(co);
 #endif
+    sched->computing = outer;
     sched->no_wait--;
     if (status == LUA_OK) {
         lua_pushboolean(L, 1);

@@ -5,13 +5,14 @@
 
 #include "runtime/base/buf.h"
 #include "runtime/base/log.h"
+#include "runtime/loop/tick.h"
 
 const char task_live_key;
 
-/* An instruction count at which a task that never waits looks at the loop, and how long it must
- * have run. */
-#define HOOK_INSTRUCTIONS 1000000
-#define HOOK_SECONDS      0.5
+/* How long a task that never waits must have run to look at the loop, and how often that is asked,
+ * in seconds. */
+#define COMPUTING_SECONDS 0.5
+#define TICK_SECONDS      0.25
 
 struct sched *sched_of(lua_State *L)
 {
@@ -74,11 +75,23 @@ static void long_computation(lua_State *L, lua_Debug *ar)
     struct sched *sched = sched_of(L);
 
     (void)ar;
-    if (sched->running == NULL || vx_loop_now() - sched->resumed_at < HOOK_SECONDS)
+    lua_sethook(L, NULL, 0, 0);
+    if (sched->running == NULL || vx_loop_now() - sched->resumed_at < COMPUTING_SECONDS)
         return;
     vx_loop_turn(sched->loop, false);
     if (sched->running->cancel_asked && !sched->running->delivered)
         task_deliver(L, sched->running);
+}
+
+/* Inside a signal handler, between any two machine instructions of the loop thread. A hook that is
+ * always set would make Lua look at it with every instruction: half its speed. */
+static void on_tick(void *arg)
+{
+    struct sched *sched = arg;
+    lua_State *computing = sched->computing;
+
+    if (computing != NULL && lua_gethook(computing) == NULL) /* not a script's own */
+        lua_sethook(computing, long_computation, LUA_MASKCOUNT, 1);
 }
 
 struct sched *sched_new(lua_State *L, struct vx_loop *loop)
@@ -93,7 +106,7 @@ struct sched *sched_new(lua_State *L, struct vx_loop *loop)
     *(struct sched **)lua_getextraspace(L) = sched;
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &task_live_key);
-    lua_sethook(L, long_computation, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
+    vx_tick_start(TICK_SECONDS, on_tick, sched);
 #ifdef VX_GC_EAGER
     lua_gc(L, LUA_GCINC, 1, 1000, 1);
 #endif
@@ -102,5 +115,6 @@ struct sched *sched_new(lua_State *L, struct vx_loop *loop)
 
 void sched_free(struct sched *sched)
 {
+    vx_tick_stop();
     free(sched);
 }

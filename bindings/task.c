@@ -261,7 +261,9 @@ static void resume(struct task *task)
     lua_gc(L, LUA_GCCOLLECT);
 #endif
     /* A coroutine that has not run holds its function and its arguments. */
+    sched->computing = task->co;
     status = lua_resume(task->co, L, task->started ? 0 : lua_gettop(task->co) - 1, &count);
+    sched->computing = NULL;
     task->started = true;
     sched->running = NULL;
     vx_log_task("");

@@ -41,6 +41,7 @@ struct sched {
     struct vx_link ready;
     struct vx_link roots; /* the host's own tasks, by sibling */
     struct task *running;
+    lua_State *volatile computing; /* its innermost coroutine, for a signal handler */
     int no_wait; /* > 0 while a coroutine runs under something that cannot yield */
     int live;    /* tasks not done */
     double resumed_at;

@@ -15,6 +15,8 @@ struct vx_loop {
     struct vx_link posts; /* struct post, under lock */
     struct vx_link alive; /* struct vx_alive: what the callers hold */
     int count;
+    struct vx_link spares; /* of timers (timer.c) */
+    int spare_count;
 };
 
 /* A line in the loop's list of what is held, for the leak check at the end. */
@@ -31,6 +33,9 @@ void vx_alive_remove(struct vx_alive *alive);
 /* Called before a caller's callback: uv_run may run timers and pending writes before it sleeps, and
  * would then sleep although they made something ready. */
 void vx_loop_ran(struct vx_loop *loop);
+
+/* Frees the timers that are kept for further use. */
+void vx_timer_drop_spares(struct vx_loop *loop);
 
 /* Before anything of libuv's is opened: see fork.c. */
 void vx_fork_hold(void);

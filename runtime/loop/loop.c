@@ -72,6 +72,7 @@ struct vx_loop *vx_loop_new(struct vx_err *err)
 
     vx_list_init(&loop->posts);
     vx_list_init(&loop->alive);
+    vx_list_init(&loop->spares);
     vx_fork_hold();
     rc = uv_loop_init(&loop->uv);
     if (rc < 0) {
@@ -107,6 +108,7 @@ int vx_loop_free(struct vx_loop *loop)
     }
     uv_close((uv_handle_t *)&loop->async, NULL);
     uv_close((uv_handle_t *)&loop->ran, NULL);
+    vx_timer_drop_spares(loop);
     if (leaked > 0)
         return leaked; /* its callbacks may still come: the memory stays */
     uv_run(&loop->uv, UV_RUN_DEFAULT);

@@ -162,6 +162,21 @@ local function check_limits(label, value, rule)
     end
 end
 
+-- Of each description: what a call has to look at even when it is given nothing. Descriptions are
+-- made once and used by every call.
+local needs = setmetatable({}, { __mode = "k" })
+
+local function needs_of(spec)
+    local list = {}
+    for name, rule in pairs(spec) do
+        if type(rule) == "table" and (rule.required or rule.default ~= nil) then
+            list[#list + 1] = { name = name, required = rule.required, default = rule.default }
+        end
+    end
+    needs[spec] = list
+    return list
+end
+
 ---Checks an option table against its description and returns a new table with the defaults filled
 ---in. A description is `{ name = type }` or `{ name = { type, default = v, required = true,
 ---one_of = {...}, min = n, max = n } }`; a type is a Lua type name, "size", "time", "integer", "any",
@@ -184,19 +199,21 @@ function M.check(what, given, spec)
             end
             M.unknown(what, "option", name, names)
         end
-        if type(rule) ~= "table" then
-            rule = { rule }
+        if type(value) == rule then -- most are as simple as this
+            out[name] = value
+        else
+            local label = ("%s: option '%s'"):format(what, tostring(name))
+            local whole = type(rule) == "table" and rule or { rule }
+            out[name] = convert(label, value, whole[1])
+            check_limits(label, out[name], whole)
         end
-        local label = ("%s: option '%s'"):format(what, tostring(name))
-        out[name] = convert(label, value, rule[1])
-        check_limits(label, out[name], rule)
     end
-    for name, rule in pairs(spec) do
-        if type(rule) == "table" and out[name] == nil then
-            if rule.required then
-                errors.fail("usage", "%s: option '%s' is missing", what, tostring(name))
+    for _, need in ipairs(needs[spec] or needs_of(spec)) do
+        if out[need.name] == nil then
+            if need.required then
+                errors.fail("usage", "%s: option '%s' is missing", what, tostring(need.name))
             end
-            out[name] = rule.default
+            out[need.name] = need.default
         end
     end
     return out

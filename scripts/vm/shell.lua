@@ -24,7 +24,10 @@ function M.quote(text)
     if text:find("^[%w_/.,:=@%%+-]+$") then
         return text
     end
-    return "'" .. text:gsub("'", "'\\''") .. "'"
+    if text:find("'", 1, true) then
+        text = text:gsub("'", "'\\''")
+    end
+    return "'" .. text .. "'"
 end
 
 ---What the shell runs for a command: a string as it is, a list quoted word by word.
@@ -76,7 +79,7 @@ end
 
 local function exports(what, env)
     local names = {}
-    for name, value in pairs(env or {}) do
+    for name, value in pairs(env) do
         if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
             errors.fail("usage", "%s: env: %s is not a name for a variable", what, options.show(name))
         elseif type(value) ~= "string" and type(value) ~= "number" then
@@ -128,18 +131,16 @@ end
 ---@return string line
 ---@return string|nil ahead what must go ahead of the input, for a command too long for a line
 function M.line(what, command, opts, marker)
-    local parts = {}
+    local before = ""
     if opts.cwd then
         local dir = opts.cwd:find("^[-]") and "./" .. opts.cwd or opts.cwd
-        parts[1] = ("cd %s||exit 125;"):format(M.quote(dir))
+        before = ("cd %s||exit 125;"):format(M.quote(dir))
     end
-    parts[#parts + 1] = exports(what, opts.env)
-    parts[#parts + 1] = ("echo %s$$%s;"):format(marker, opts.pty and "" or " >&2")
-    if opts.stdin_unused then
-        parts[#parts + 1] = "exec </dev/null;"
+    if opts.env then
+        before = before .. exports(what, opts.env)
     end
-    parts[#parts + 1] = M.payload(what, command)
-    local line = led(table.concat(parts))
+    local line = led(before .. "echo " .. marker .. (opts.pty and "$$;" or "$$ >&2;") ..
+        (opts.stdin_unused and "exec </dev/null;" or "") .. M.payload(what, command))
     if opts.user then
         M.check_user(what, opts.user)
         line = as_user(opts.user, line)

@@ -190,6 +190,29 @@ t.test("timeout_stops_a_computation_that_never_waits", function()
     end, "timeout")
 end)
 
+t.test("timeout_stops_a_computation_in_a_coroutine_of_the_script", function()
+    t.raises(function()
+        vm.timeout(0.1, function()
+            while true do
+                pcall(coroutine.wrap(function()
+                    while true do end
+                end))
+            end
+        end)
+    end, "timeout")
+end)
+
+t.test("a_hook_of_the_script_is_left_in_place", function()
+    local lines, begun = 0, os.clock()
+    debug.sethook(function() lines = lines + 1 end, "l")
+    while os.clock() - begun < 0.6 do
+        lines = lines + 0
+    end
+    t.check(debug.gethook() ~= nil)
+    debug.sethook()
+    t.check(lines > 0)
+end)
+
 t.test("try_returns_nil_and_an_error_object", function()
     local value, err = vm.try(error, "text")
     t.equal(value, nil)

@@ -81,7 +81,8 @@ function M.start(opts)
     if not program then
         t.skip((dropbear and "dropbear" or "sshd") .. " is not installed")
     end
-    local dir = sh("mktemp -d /tmp/vx-sshd-XXXXXX")
+    -- Debian's package makes this folder at boot only, and sshd does not start without it.
+    local dir = sh("mkdir -p /run/sshd 2>/dev/null; mktemp -d /tmp/vx-sshd-XXXXXX")
     sh([[cd "$1" && ssh-keygen -qt ed25519 -N '' -f key && ssh-keygen -qt ed25519 -N '' -f other &&
         ssh-keygen -qt ed25519 -N '' -f host && ssh-keygen -qt ecdsa -N '' -f host2 &&
         ssh-keygen -qt rsa -b 2048 -N '' -f rsa && cat key.pub rsa.pub > authorized &&
