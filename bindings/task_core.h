@@ -57,6 +57,7 @@ struct task {
     struct vx_link joiners; /* struct join, task_lib.c */
     lua_State *co;
     struct wait *wait;
+    struct task *joins; /* whose end it waits for; held by the join */
     struct vx_timer *grace;
     struct vx_timer *limit; /* cancels the task: vm.timeout */
     enum task_state state;
@@ -74,6 +75,7 @@ struct task {
 struct join {
     struct wait wait;
     struct vx_link link;
+    struct task *joiner;
     bool quiet;    /* waits for the end only: the error stays with the owner */
     bool taken;    /* the result was handed to the joiner */
     bool released; /* the user value is the joined task */

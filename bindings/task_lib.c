@@ -59,6 +59,7 @@ static int join_release(lua_State *L)
         return 0;
     join->released = true;
     vx_list_unlink(&join->link);
+    join->joiner->joins = NULL;
     /* The joiner was cancelled just as the task failed: nobody else was told. */
     lua_getiuservalue(L, 1, 1);
     if (join->wait.done && !join->taken && !join->quiet && task_failed_itself(L, -1)) {
@@ -74,8 +75,52 @@ static int join_finish(lua_State *L, struct wait *wait)
     return push_result(L, 1);
 }
 
-/* task:join() waits for the end -> true and the results, or nil and the error. Raises when a
- * task joins itself or an owner of its own (it would wait for ever). */
+static bool owned_by(const struct task *task, const struct task *owner)
+{
+    while (task != NULL && task != owner)
+        task = task->owner;
+    return task != NULL;
+}
+
+/* Raises when the end of the task depends on the end of the running one, which would wait for
+ * ever. One that is about to hear that it was cancelled will stop waiting. */
+static void check_no_circle(lua_State *L, const struct task *task)
+{
+    const struct task *me = task_running(L);
+
+    if (owned_by(me, task))
+        l_raise(L, VX_USAGE, "task %s: a task cannot join itself or a task that owns it",
+                task->name);
+    for (const struct task *at = task; at->state != TASK_DONE && at->joins != NULL;
+         at = at->joins) {
+        if (at->cancel_asked && !at->delivered)
+            return;
+        if (owned_by(me, at->joins))
+            l_raise(L, VX_USAGE,
+                    "task %s cannot wait for task %s: %s%s waits for %s to end, so neither would "
+                    "ever end",
+                    me->name, task->name, at == task ? "that one" : "task ",
+                    at == task ? "" : at->name,
+                    at->joins == me ? "this one" : at->joins->name);
+    }
+}
+
+/* Makes the wait of the running task for the end of the task at index 1. */
+static struct join *new_join(lua_State *L, struct task *task)
+{
+    struct join *join = l_new_op(L, sizeof *join, JOIN_TYPE, join_release);
+
+    join->joiner = task_running(L);
+    join->joiner->joins = task;
+    vx_list_init(&join->link);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    vx_list_push(&task->joiners, &join->link);
+    return join;
+}
+
+/* task:join() waits for the end -> true and the results, or nil and the error. Raises when that
+ * end depends on the running task's own (it would wait for ever). */
 static int l_task_join(lua_State *L)
 {
     struct task *task = check_task(L, 1);
@@ -85,17 +130,8 @@ static int l_task_join(lua_State *L)
     check_may_wait(L, "task:join");
     if (task->state == TASK_DONE)
         return push_result(L, 1);
-    for (struct task *at = task_running(L); at != NULL; at = at->owner) {
-        if (at == task)
-            return l_raise(L, VX_USAGE,
-                           "task %s: a task cannot join itself or a task that owns it",
-                           task->name);
-    }
-    join = l_new_op(L, sizeof *join, JOIN_TYPE, join_release);
-    vx_list_init(&join->link);
-    lua_pushvalue(L, 1);
-    lua_setiuservalue(L, -2, 1);
-    vx_list_push(&task->joiners, &join->link);
+    check_no_circle(L, task);
+    join = new_join(L, task);
     return task_park(L, &join->wait, join_finish);
 }
 
@@ -106,7 +142,7 @@ static int ended_finish(lua_State *L, struct wait *wait)
     return 0;
 }
 
-/* task:ended() waits for the end and leaves an error to the task's owner. */
+/* task:ended() waits for the end and leaves an error to the task's owner. Raises as join does. */
 static int l_task_ended(lua_State *L)
 {
     struct task *task = check_task(L, 1);
@@ -116,12 +152,9 @@ static int l_task_ended(lua_State *L)
     check_may_wait(L, "task:ended");
     if (task->state == TASK_DONE)
         return 0;
-    join = l_new_op(L, sizeof *join, JOIN_TYPE, join_release);
+    check_no_circle(L, task);
+    join = new_join(L, task);
     join->quiet = true;
-    vx_list_init(&join->link);
-    lua_pushvalue(L, 1);
-    lua_setiuservalue(L, -2, 1);
-    vx_list_push(&task->joiners, &join->link);
     return task_park(L, &join->wait, ended_finish);
 }
 

@@ -38,9 +38,10 @@ local in_spec, out_spec = common, with(common, out_only)
 local caches = setmetatable({}, { __mode = "k" })
 
 local function remote_of(machine, what)
-    local session = machine:transport():session(what)
+    local conn = machine:transport()
+    local session = conn:session(what)
     caches[session] = caches[session] or { idle = {} }
-    return { session = session, name = machine.name, cache = caches[session] }
+    return { session = session, name = machine.name, cache = caches[session], conn = conn }
 end
 
 local function check_path(what, path)

@@ -3,6 +3,7 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local job = require "vm.copy_job"
 local shell = require "vm.copy_shell"
+local trouble = require "vm.copy_trouble"
 
 local M = {}
 
@@ -12,25 +13,14 @@ local function progress_of(opts, total)
     end
 end
 
--- Removes a temporary file of the guest's, if there still is a connection to do so.
-local function discarding(remote, path)
-    return setmetatable({ armed = true }, {
-        __close = function(self)
-            if self.armed and remote.session:error() == nil then
-                shell.discard(remote, path)
-            end
-        end,
-    })
-end
-
 local function put_sftp(remote, what, host, stat, target, opts)
     local temp = target.parent .. "/" .. target.temp
     local sftp, lease = job.sftp(remote)
     local _ <close> = lease
     shell.place(remote, what, target)
-    local guard <close> = discarding(remote, temp)
-    local count = job.run(remote, what, { work = "read", path = host, sftp = sftp, remote = temp },
-        progress_of(opts, stat.size))
+    local guard <close> = trouble.discarding(remote, temp)
+    local count = trouble.explained(remote, what, temp, job.run, remote, what,
+        { work = "read", path = host, sftp = sftp, remote = temp }, progress_of(opts, stat.size))
     errors.raise(sftp:set(temp, stat.mode, stat.mtime))
     shell.rename(remote, what, temp, target.path)
     guard.armed = false

@@ -3,6 +3,7 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local job = require "vm.copy_job"
 local shell = require "vm.copy_shell"
+local trouble = require "vm.copy_trouble"
 
 local M = {}
 
@@ -76,28 +77,21 @@ function M.send(remote, what, sources, target, opts, gone, total)
     state.sftp, lease = job.sftp(remote)
     local _ <close> = lease
     local temp = shell.begin(remote, what, target)
-    local armed = true
-    local _ <close> = setmetatable({}, {
-        __close = function()
-            if armed and remote.session:error() == nil then
-                shell.discard(remote, temp)
-            end
-        end,
-    })
+    local guard <close> = trouble.discarding(remote, temp)
     state.root = temp .. "/t"
     local late = {}
     for _, source in ipairs(sources) do
         local to = source.name and state.root .. "/" .. source.name or state.root
         local items = errors.raise(raw.tree.walk(source.path, { follow = source.follow, exclude = opts.exclude }))
         for _, item in ipairs(items) do
-            send_item(state, source, item, to, late)
+            trouble.explained(remote, what, temp .. "/probe", send_item, state, source, item, to, late)
         end
     end
     for i = #late, 1, -1 do
         raise(what, state.sftp:set(late[i].path, late[i].item.mode, late[i].item.mtime))
     end
     shell.commit(remote, what, target, gone)
-    armed = false
+    guard.armed = false
     return job.summary("sftp", state.count)
 end
 

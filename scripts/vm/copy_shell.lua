@@ -287,6 +287,14 @@ function M.discard(remote, path)
     sh(remote, path, 'rm -rf "$1" 2>/dev/null || { chmod -R u+rwx "$1"; rm -rf "$1"; }', nil, nil, path)
 end
 
+---Writes a little to the end of a file, to hear from the shell why SFTP could not.
+---@param remote table
+---@param what string
+---@param path string
+function M.try_write(remote, what, path)
+    sh(remote, what, 'LC_ALL=C dd if=/dev/zero bs=1024 count=64 >>"$1"', nil, nil, path)
+end
+
 ---Makes the folder of a file's final name, which must not be a folder.
 ---@param remote table
 ---@param what string

@@ -132,6 +132,7 @@ local function connect(self, timeout)
     end
     self.session_count = self.session_count + 1
     self.lone = one_at_a_time(session:info().server)
+    if self.litter then require("vm.copy_trouble").clear(self, session) end
     return session
 end
 

@@ -100,9 +100,47 @@ test("a full disk in the guest is an error and leaves nothing", function(machine
     rigs.sh("mkdir %s %s; head -c 3000000 /dev/urandom >%s/f", g "small", h "d", h "d")
     with_small_disk(g "small", function()
         t.raises(function() machine:copy_in(h "d", g "small/") end, "nospace")
-        t.raises(function() machine:copy_in(h "d/f", g "small/") end, "ssh", "failure") -- all that SFTP says
+        t.raises(function() machine:copy_in(h "d/f", g "small/") end, "nospace", "no space left on the guest's disk")
         t.raises(function() machine:write(g "small/f", ("x"):rep(2000000)) end, "nospace")
     end)
+end)
+
+test("a full disk in a guest without tar is an error and leaves nothing", function()
+    rig:tar "none"
+    local machine <close> = rig:connect()
+    rigs.sh("mkdir %s %s; head -c 3000000 /dev/urandom >%s/f", g "small", h "d", h "d")
+    with_small_disk(g "small", function()
+        t.raises(function() machine:copy_in(h "d", g "small/") end, "nospace", "no space left on the guest's disk")
+    end)
+end)
+
+test("a failure over SFTP that is not for want of space is told as it is", function(machine)
+    rigs.put(h "f", "x")
+    rigs.put(g "file", "x")
+    local err = t.raises(function() machine:copy_in(h "f", g "file/below") end)
+    t.check(err.kind ~= "nospace", err.kind)
+end)
+
+test("what a connection lost in an SFTP upload left behind goes with the next session", function()
+    rigs.sh("mkdir %s; head -c 300000000 /dev/zero >%s/f", h "d", h "d")
+    local function left()
+        local count = 0
+        for _, item in ipairs(raise(raw.tree.walk(guest_dir, {}))) do
+            count = count + (item.path:find "%.vmatrix%-[^/]*$" and 1 or 0)
+        end
+        return count
+    end
+    local m <close> = rig:connect()
+    t.raises(function() m:copy_in(h "d/f", g "f", { progress = cutter(m) }) end, "connection")
+    t.equal(left(), 1)
+    m:run "true"
+    t.equal(left(), 0)
+    rig:tar "none"
+    local other <close> = rig:connect()
+    t.raises(function() other:copy_in(h "d", g "in", { progress = cutter(other) }) end, "connection")
+    t.equal(left(), 1)
+    other:run "true"
+    t.equal(raise(raw.fs.list(guest_dir)), {})
 end)
 
 test("a sparse file of 4.5 GiB stays sparse both ways", function(machine)
