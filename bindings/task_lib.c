@@ -96,12 +96,12 @@ static void check_no_circle(lua_State *L, const struct task *task)
         if (at->cancel_asked && !at->delivered)
             return;
         if (owned_by(me, at->joins))
-            l_raise(L, VX_USAGE,
-                    "task %s cannot wait for task %s: %s%s waits for %s to end, so neither would "
-                    "ever end",
-                    me->name, task->name, at == task ? "that one" : "task ",
-                    at == task ? "" : at->name,
-                    at->joins == me ? "this one" : at->joins->name);
+            l_raise(
+                L, VX_USAGE,
+                "task %s cannot wait for task %s: %s%s waits for %s to end, so neither would "
+                "ever end",
+                me->name, task->name, at == task ? "that one" : "task ",
+                at == task ? "" : at->name, at->joins == me ? "this one" : at->joins->name);
     }
 }
 

@@ -92,11 +92,12 @@ static inline bool sshd_start(struct sshd *sshd, const char *extra)
     sshd->port = sshd_free_port();
     snprintf(path, sizeof path, "%s/config", sshd->dir);
     file = fopen(path, "w");
+    /* SHLVL keeps bash from reading this machine's ~/.bashrc. */
     fprintf(file,
             "ListenAddress 127.0.0.1:%d\nHostKey %s/host2\nHostKey %s/host\n"
             "AuthorizedKeysFile %s/authorized\nPidFile none\nUsePAM no\nStrictModes no\n"
             "PermitRootLogin yes\nMaxStartups 1000\nPrintMotd no\nUseDNS no\n"
-            "Subsystem sftp internal-sftp\n%s\n",
+            "SetEnv SHLVL=2\nSubsystem sftp internal-sftp\n%s\n",
             sshd->port, sshd->dir, sshd->dir, sshd->dir,
             extra != NULL ? extra : "MaxSessions 1000");
     fclose(file);

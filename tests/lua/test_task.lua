@@ -255,15 +255,15 @@ t.test("an_owner_that_waits_for_a_task_which_waits_for_the_owners_child_is_told"
 end)
 
 t.test("a_task_that_is_cancelled_while_it_joins_its_canceller_is_no_circle", function()
-    local closer
-    local victim = vm.spawn(function() closer:join() end)
-    closer = vm.spawn(function()
+    local canceller
+    local victim = vm.spawn(function() canceller:join() end)
+    canceller = vm.spawn(function()
         vm.sleep(0.01)
         victim:cancel()
         victim:ended()
         return "done"
     end)
-    t.equal(closer:join(), "done")
+    t.equal(canceller:join(), "done")
 end)
 
 t.test("try_returns_nil_and_an_error_object", function()

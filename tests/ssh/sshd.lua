@@ -71,8 +71,41 @@ local function wait_listening(process, port)
     return false
 end
 
----Starts sshd, or skips the test when there is none.
----@param opts? { config?: string, server?: "openssh"|"dropbear" }
+-- Runs "$@" where the accounts are copies with one more, which sudo lets become one other user.
+local ACCOUNTS <const> = [[
+set -e
+dir=$1 user=$2 password=$3 other=$4
+shift 4
+mkdir -p "$dir/etc" "$dir/account"
+cp /etc/passwd /etc/group /etc/shadow "$dir/etc/"
+echo "$user:x:64321:64321::$dir/account:/bin/sh" >>"$dir/etc/passwd"
+echo "$user:x:64321:" >>"$dir/etc/group"
+echo "$user:$(openssl passwd -6 "$password"):19000:0:99999:7:::" >>"$dir/etc/shadow"
+printf 'root ALL=(ALL:ALL) NOPASSWD: ALL\n%s ALL=(%s) NOPASSWD: ALL\n' "$user" "$other" >"$dir/etc/sudoers"
+chmod 440 "$dir/etc/sudoers"
+chmod 711 "$dir"
+chmod 644 "$dir/authorized"
+chown 64321:64321 "$dir/account"
+mount --make-rprivate /
+for name in passwd group shadow sudoers; do mount --bind "$dir/etc/$name" "/etc/$name"; done
+exec "$@"
+]]
+
+-- The server's command line as its options want it.
+local function dressed(self, opts, argv)
+    if opts.accounts then
+        self.account, self.password, self.other = "vxuser", "a password: it's so", "daemon"
+        argv = {
+            "unshare", "-m", "sh", "-c", ACCOUNTS, "sh", self.dir, self.account, self.password, self.other,
+            table.unpack(argv),
+        }
+    end
+    return { "timeout", "--foreground", "600", table.unpack(argv) }
+end
+
+---Starts sshd, or skips the test when there is none. accounts: with accounts of its own, for root only:
+---`account`, with `password`, may become `other`. silent: a server that never says how a command ended.
+---@param opts? { config?: string, server?: "openssh"|"dropbear", accounts?: boolean, silent?: boolean }
 ---@return Sshd
 function M.start(opts)
     opts = opts or {}
@@ -93,19 +126,25 @@ function M.start(opts)
         user = sh("id -un"),
         host_key = read_file(dir .. "/host.pub"),
     }, Sshd)
+    if opts.silent then
+        -- The same program, with another name for what it says at the end.
+        program = sh([[LC_ALL=C sed 's/exit-status/exit-nothin/;s/exit-signal/exit-nothin/' "$1" >"$2/sshd" &&
+            chmod 755 "$2/sshd" && echo "$2/sshd"]], program, dir)
+    end
     for _ = 1, 20 do
         self.port = free_port()
         local argv
         if dropbear then
             -- It looks for keys in the user's home only: give it another one, where that is allowed.
             self.host_key = sh([[cd "$1" && rm -f db && dropbearkey -t ed25519 -f db 2>/dev/null | grep ^ssh-]], dir)
-            argv = { "timeout", "--foreground", "600", "unshare", "-m", "sh", "-c",
+            argv = { "unshare", "-m", "sh", "-c",
                 ("mount --bind %s/home ~ && exec %s -F -E -r %s/db -p 127.0.0.1:%d -P %s/pid")
                     :format(dir, program, dir, self.port, dir) }
         else
             local file = assert(io.open(dir .. "/config", "w"))
             -- SHLVL keeps bash from reading this machine's ~/.bashrc.
             file:write(([[
+%s
 ListenAddress 127.0.0.1:%d
 HostKey %s/host2
 HostKey %s/host
@@ -119,12 +158,11 @@ UseDNS no
 PrintMotd no
 SetEnv SHLVL=2
 Subsystem sftp internal-sftp
-%s
-]]):format(self.port, dir, dir, dir, opts.config or "MaxSessions 2000"))
+]]):format(opts.config or "MaxSessions 2000", self.port, dir, dir, dir))
             file:close()
-            argv = { "timeout", "--foreground", "600", program, "-D", "-e", "-f", dir .. "/config" }
+            argv = { program, "-D", "-e", "-f", dir .. "/config" }
         end
-        self.process = assert(raw.process.start { argv = argv })
+        self.process = assert(raw.process.start { argv = dressed(self, opts, argv) })
         if wait_listening(self.process, self.port) then
             return self
         end
