@@ -16,25 +16,28 @@ end
 local Screen = {}
 Screen.__index = Screen
 
+local servers = 0
+
 local function tmux(self, ...)
-    return host.run { "tmux", "-L", self.server, ... }
+    return host.run { "tmux", "-S", self.server, ... }
 end
 
 local function open(columns, rows, command, locale)
     if not host.which "tmux" then
         t.skip "tmux is not installed"
     end
-    local self = setmetatable({ server = "vmt-" .. raw.fs.pid() .. "-" .. columns .. "-" .. rows }, Screen)
+    servers = servers + 1
+    local self = setmetatable({ server = ("%s/tmux-%d"):format(cli.folder, servers) }, Screen)
     local env = ("env -u NO_COLOR LC_ALL=%s GITHUB_ACTIONS= LUA_PATH='%s'"):format(locale or "C.UTF-8",
         os.getenv "LUA_PATH" or "")
-    host.run({ "tmux", "-L", self.server, "-f", "/dev/null", "new-session", "-d", "-x", tostring(columns), "-y",
+    host.run({ "tmux", "-S", self.server, "-f", "/dev/null", "new-session", "-d", "-x", tostring(columns), "-y",
         tostring(rows), env .. " PS1='ready> ' sh" }, { env = { LC_ALL = "C.UTF-8" } })
     tmux(self, "send-keys", "clear; " .. command, "Enter")
     return self
 end
 
 function Screen.__close(self)
-    host.run({ "tmux", "-L", self.server, "kill-server" }, { check = false })
+    host.run({ "tmux", "-S", self.server, "kill-server" }, { check = false })
 end
 
 function Screen:text(...)
