@@ -194,6 +194,15 @@ static int l_symlink(lua_State *L)
     return push_done(L, symlink(target, path), "make the link", path);
 }
 
+/* link(target, path): one more name of a file. true, or nil, err. */
+static int l_link(lua_State *L)
+{
+    const char *target = luaL_checkstring(L, 1);
+    const char *path = luaL_checkstring(L, 2);
+
+    return push_done(L, link(target, path), "make the name", path);
+}
+
 /* readlink(path): where a link points; or nil, err. */
 static int l_readlink(lua_State *L)
 {
@@ -350,6 +359,7 @@ static const luaL_Reg functions[] = {
     { "chmod", l_chmod },
     { "exists", l_exists },
     { "glob", l_glob },
+    { "link", l_link },
     { "list", l_list },
     { "lstat", l_lstat },
     { "mkdir_p", l_mkdir_p },

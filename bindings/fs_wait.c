@@ -116,6 +116,54 @@ static int l_save(lua_State *L)
     return l_job_run(L, job, save_work, l_job_true);
 }
 
+struct copy_job {
+    struct job job;
+    char *src;
+    char *dst;
+    mode_t mode;
+};
+
+static void dispose_copy(struct job *base)
+{
+    free(((struct copy_job *)base)->src);
+    free(((struct copy_job *)base)->dst);
+}
+
+static void copy_work(void *arg)
+{
+    struct copy_job *job = arg;
+
+    job->job.rc = vx_file_copy(job->src, job->dst, job->mode, &job->job.err);
+}
+
+/* copy(src, dst, [mode]): waits; copies a file to a new name, mode 0600 unless told
+ * otherwise, with its holes, and syncs it. true, or nil, err. */
+static int l_copy(lua_State *L)
+{
+    const char *src = luaL_checkstring(L, 1);
+    const char *dst = luaL_checkstring(L, 2);
+    lua_Integer mode = luaL_optinteger(L, 3, 0600);
+    struct copy_job *job = l_job_new(L, "fs.copy", sizeof *job, dispose_copy);
+
+    job->src = vx_strdup(src);
+    job->dst = vx_strdup(dst);
+    job->mode = (mode_t)mode;
+    return l_job_run(L, job, copy_work, l_job_true);
+}
+
+static void sync_work(void *arg)
+{
+    struct path_job *job = arg;
+
+    job->job.rc = vx_file_sync(job->path, &job->job.err);
+}
+
+/* sync(path): waits until what a file or folder holds is on its disk. true, or nil, err. */
+static int l_sync(lua_State *L)
+{
+    return run_path(L, "fs.sync", sync_work, l_job_true);
+}
+
 struct l_lock {
     int fd; /* -1: closed */
 };
@@ -126,6 +174,7 @@ struct l_lock_wait {
     struct vx_timer *timer;
     struct l_lock *lock; /* below on the caller's stack */
     const char *path;    /* the same */
+    int how;             /* LOCK_EX or LOCK_SH */
     int code;
     bool given; /* to the caller, who closes it */
 };
@@ -157,7 +206,7 @@ static int release_lock_wait(lua_State *L)
 }
 
 /* 0, or an errno: EWOULDBLOCK while another holds it. */
-static int try_lock(struct l_lock *lock, const char *path)
+static int try_lock(struct l_lock *lock, const char *path, int how)
 {
     struct stat ours, theirs;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -165,7 +214,7 @@ static int try_lock(struct l_lock *lock, const char *path)
 
     if (fd < 0)
         return errno;
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+    if (flock(fd, how | LOCK_NB) != 0)
         code = errno;
     /* Whoever held it may have removed the file: then this lock guards nothing. */
     else if (fstat(fd, &ours) != 0 || stat(path, &theirs) != 0 ||
@@ -182,7 +231,7 @@ static void lock_again(void *arg)
 {
     struct l_lock_wait *op = arg;
 
-    op->code = try_lock(op->lock, op->path);
+    op->code = try_lock(op->lock, op->path, op->how);
     vx_timer_free(op->timer);
     op->timer = NULL;
     if (op->code == EWOULDBLOCK)
@@ -213,21 +262,23 @@ static int lock_finish(lua_State *L, struct wait *wait)
     return 1;
 }
 
-/* lock(path, [try]): waits until the lock is ours, which it is until closed, or until the
- * process ends; with try, a lock that another holds is an error of kind "exists" at once. */
+/* lock(path, [try, [shared]]): waits until the lock is ours, which it is until closed, or
+ * until the process ends; with try, a lock that another holds is an error of kind "exists"
+ * at once. Several may hold it shared, and nobody else then. */
 static int l_lock(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
     bool once = lua_toboolean(L, 2);
+    int how = lua_toboolean(L, 3) ? LOCK_SH : LOCK_EX;
     struct l_lock_wait *op = NULL;
     struct l_lock *lock = NULL;
     int code = 0;
 
-    lua_settop(L, 2);
+    lua_settop(L, 2); /* the lock is at 3, see lock_finish */
     lock = lua_newuserdatauv(L, sizeof *lock, 0);
     lock->fd = -1;
     luaL_setmetatable(L, LOCK_TYPE);
-    code = try_lock(lock, path);
+    code = try_lock(lock, path, how);
     if (code == 0)
         return 1;
     if (code != EWOULDBLOCK || once)
@@ -237,6 +288,7 @@ static int l_lock(lua_State *L)
     op->lock = lock;
     op->loop = task_loop(L);
     op->path = path;
+    op->how = how;
     op->timer = vx_timer_new(op->loop, LOCK_EVERY, lock_again, op);
     return task_park(L, &op->wait, lock_finish);
 }
@@ -247,8 +299,8 @@ static const luaL_Reg lock_methods[] = {
 };
 
 const luaL_Reg fs_wait_functions[] = {
-    { "lock", l_lock }, { "remove_tree", l_remove_tree },
-    { "save", l_save }, { "sha256", l_sha256 },
+    { "copy", l_copy }, { "lock", l_lock },     { "remove_tree", l_remove_tree },
+    { "save", l_save }, { "sha256", l_sha256 }, { "sync", l_sync },
     { NULL, NULL },
 };
 

@@ -1,9 +1,11 @@
-/* Domains of libvirt. Every method but name and uuid waits, raises on wrong types and cancellation,
- * and returns nil, err when libvirt refuses; what it returns otherwise is said above each. */
+/* Domains of libvirt. Every method but name and uuid waits, raises on wrong types and
+ * cancellation, and returns nil, err when libvirt refuses; what it returns otherwise is said
+ * above each. */
 #include "bindings/error.h"
 #include "bindings/fields.h"
 #include "bindings/virt.h"
 #include "runtime/virt/domain.h"
+#include "runtime/virt/freeze.h"
 
 struct l_domain {
     struct vx_domain *domain;
@@ -83,8 +85,8 @@ static int do_verb(lua_State *L, enum vx_domain_verb verb, const char *what)
                        l_call_true);
 }
 
-/* dom:shutdown(): asks the guest to power off, by ACPI where it has that; an event tells when it
- * did. Returns true. */
+/* dom:shutdown(): asks the guest to power off, by ACPI where it has that; an event tells
+ * when it did. Returns true. */
 static int l_domain_shutdown(lua_State *L)
 {
     return do_verb(L, VX_DOMAIN_SHUTDOWN, "dom:shutdown");
@@ -120,8 +122,8 @@ static int l_domain_resume(lua_State *L)
     return do_verb(L, VX_DOMAIN_RESUME, "dom:resume");
 }
 
-/* dom:undefine(): forgets it, with snapshot records, NVRAM and saved state; its disks stay, and a
- * running guest runs on until it stops. Returns true. */
+/* dom:undefine(): forgets it, with snapshot records, NVRAM and saved state; its disks stay,
+ * and a running guest runs on until it stops. Returns true. */
 static int l_domain_undefine(lua_State *L)
 {
     return do_verb(L, VX_DOMAIN_UNDEFINE, "dom:undefine");
@@ -202,8 +204,8 @@ static int l_domain_info(lua_State *L)
     return get_info(L, "dom:info", finish_info);
 }
 
-/* dom:pid(): returns QEMU's process id, from the pid file of the embedded root; nil alone when it
- * does not run or the driver is another. */
+/* dom:pid(): returns QEMU's process id, from the pid file of the embedded root; nil alone
+ * when it does not run or the driver is another. */
 static int l_domain_pid(lua_State *L)
 {
     return get_info(L, "dom:pid", finish_pid);
@@ -258,6 +260,46 @@ static int l_domain_agent(lua_State *L)
                        &err, l_call_text);
 }
 
+/* dom:freeze(path): stops the guest and writes its device state to a new file; its RAM stays
+ * in its own. Then only dom:destroy is left. Returns true; on failure the guest goes on. */
+static int l_domain_freeze(lua_State *L)
+{
+    struct vx_domain *domain = check_domain(L, 1);
+    const char *path = luaL_checkstring(L, 2);
+    struct l_call *op = l_call_new(L, "dom:freeze");
+    struct vx_err err = { 0 };
+
+    return l_call_park(L, op, vx_domain_freeze(domain, path, l_call_done, op, &err), &err,
+                       l_call_true);
+}
+
+/* dom:wake(path): starts a domain that has -incoming defer from that device state and lets
+ * it run. Returns true. */
+static int l_domain_wake(lua_State *L)
+{
+    struct vx_domain *domain = check_domain(L, 1);
+    const char *path = luaL_checkstring(L, 2);
+    struct l_call *op = l_call_new(L, "dom:wake");
+    struct vx_err err = { 0 };
+
+    return l_call_park(L, op, vx_domain_wake(domain, path, l_call_done, op, &err), &err,
+                       l_call_true);
+}
+
+/* dom:move(to): moves the running guest with its RAM into the domain `to`, which has the
+ * same devices and -incoming defer; that is paused then, and only dom:destroy is left here.
+ * Returns true; on failure the guest goes on. */
+static int l_domain_move(lua_State *L)
+{
+    struct vx_domain *domain = check_domain(L, 1);
+    struct vx_domain *to = check_domain(L, 2);
+    struct l_call *op = l_call_new(L, "dom:move");
+    struct vx_err err = { 0 };
+
+    return l_call_park(L, op, vx_domain_move(domain, to, l_call_done, op, &err), &err,
+                       l_call_true);
+}
+
 static int finish_block(lua_State *L, struct wait *wait)
 {
     const struct vx_call_result *result = l_call_result(L, wait);
@@ -291,9 +333,11 @@ static const luaL_Reg methods[] = {
     { "agent", l_domain_agent },
     { "block_info", l_domain_block_info },
     { "destroy", l_domain_destroy },
+    { "freeze", l_domain_freeze },
     { "hmp", l_domain_hmp },
     { "info", l_domain_info },
     { "monitor", l_domain_monitor },
+    { "move", l_domain_move },
     { "name", l_domain_name },
     { "pid", l_domain_pid },
     { "reboot", l_domain_reboot },
@@ -309,6 +353,7 @@ static const luaL_Reg methods[] = {
     { "suspend", l_domain_suspend },
     { "undefine", l_domain_undefine },
     { "uuid", l_domain_uuid },
+    { "wake", l_domain_wake },
     { "xml", l_domain_xml },
     { NULL, NULL },
 };

@@ -94,6 +94,7 @@ static void get_nics(lua_State *L, struct vx_domain_desc *desc)
         lua_rawgeti(L, list, (lua_Integer)i + 1);
         card = lua_gettop(L);
         nics[i].mac = field_string(L, card, "mac", NULL);
+        nics[i].place = (unsigned)field_integer(L, card, "place", 0);
         nics[i].socket = field_string(L, card, "socket", NULL);
         nics[i].restricted = field_bool(L, card, "restrict", false);
         get_forwards(L, card, &nics[i]);
@@ -126,7 +127,7 @@ static unsigned long long field_bytes(lua_State *L, const char *name)
  * =, firmware = "none"|"bios"|"uefi", loader =, nvram =, ram = path, ram_private = bool,
  *   owner = "+uid:+gid", console_log = path, tb_cache = bytes, qemu_args = { ... },
  *   disks = { { path =, format =, target =, cache =, serial =, readonly =, cdrom = } },
- *   nics = { { mac =, restrict =, socket = path of a private network, forwards = { { host_addr =,
+ *   nics = { { mac =, place =, restrict =, socket = path of a private network, forwards = { { host_addr =,
  *   host_port =, guest_port =, udp = } } } }, card_slots = how many such cards can be plugged }
  * Needs name, arch, accel, cpus and memory. A host_port of 0 lets QEMU take a free one; the
  * network of card i (from 0) is vxnet<i> in the monitor's hostfwd_add, its card vxnic<i> in

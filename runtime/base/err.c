@@ -27,6 +27,7 @@ static const char *const kind_names[VX_KINDS] = {
     [VX_EXIT] = "exit",
     [VX_PANIC] = "panic",
     [VX_CRASHED] = "crashed",
+    [VX_BUSY] = "busy",
 };
 
 const char *vx_kind_name(enum vx_kind kind)

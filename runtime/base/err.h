@@ -28,6 +28,7 @@ enum vx_kind {
     VX_EXIT,        /* a command ended with a status that was not asked for */
     VX_PANIC,       /* the guest's kernel panicked */
     VX_CRASHED,     /* the guest's process ended by itself */
+    VX_BUSY,        /* somebody else still uses it */
     VX_KINDS
 };
 

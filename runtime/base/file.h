@@ -30,6 +30,13 @@ int vx_file_commit(int fd, const char *temp, const char *path, bool sync, struct
 /* Writes all the bytes. */
 int vx_file_write(int fd, const void *data, size_t len);
 
+/* Copies a file to a new name (an existing one is refused) and syncs it. Holes and pages of zeros
+ * become holes. Removes the copy on failure. */
+int vx_file_copy(const char *src, const char *dst, mode_t mode, struct vx_err *err);
+
+/* Returns when what a file or folder holds is on its disk. */
+int vx_file_sync(const char *path, struct vx_err *err);
+
 /* Removes a file, or a folder with all that is in it; symbolic links are removed, never
  * followed. Folders that their owner may not change are made changeable first. A path that does
  * not exist is fine. */

@@ -91,9 +91,12 @@ static void drop_vir(struct vx_call *call)
 {
     if (call->vir_domain != NULL)
         virDomainFree(call->vir_domain);
+    if (call->vir_from != NULL)
+        virDomainFree(call->vir_from);
     if (call->vir != NULL)
         virConnectClose(call->vir);
     call->vir_domain = NULL;
+    call->vir_from = NULL;
     call->vir = NULL;
 }
 

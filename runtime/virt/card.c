@@ -30,14 +30,22 @@ void card_port(struct vx_buf *buf, const struct vx_arch *arch, unsigned slot)
                slot);
 }
 
+/* The number that a card's names and its place on the bus are made of. */
+static size_t number_of(const struct vx_nic_desc *nic, size_t i)
+{
+    return nic->place > 0 ? nic->place - 1 : i;
+}
+
 void card_netdev(struct vx_buf *buf, const struct vx_nic_desc *nic, size_t i)
 {
+    size_t n = number_of(nic, i);
+
     if (nic->socket != NULL) {
-        vx_buf_fmt(buf, "stream,id=vxnet%zu,server=off,addr.type=unix,addr.path=", i);
+        vx_buf_fmt(buf, "stream,id=vxnet%zu,server=off,addr.type=unix,addr.path=", n);
         qemu_value(buf, nic->socket);
         return;
     }
-    vx_buf_fmt(buf, "user,id=vxnet%zu", i);
+    vx_buf_fmt(buf, "user,id=vxnet%zu", n);
     if (nic->restricted)
         vx_buf_str(buf, ",restrict=on");
     for (size_t k = 0; k < nic->forwards_len; k++) {
@@ -63,16 +71,17 @@ void card_device(struct vx_buf *buf, const struct vx_domain_desc *desc,
                  const struct vx_arch *arch, size_t i)
 {
     const struct vx_nic_desc *nic = &desc->nics[i];
+    size_t n = number_of(nic, i);
 
     if (arch->bus == VX_BUS_CCW)
-        vx_buf_fmt(buf, "virtio-net-ccw,id=vxnic%zu,netdev=vxnet%zu,devno=fe.0.01%02zx", i, i,
-                   i);
+        vx_buf_fmt(buf, "virtio-net-ccw,id=vxnic%zu,netdev=vxnet%zu,devno=fe.0.01%02zx", n, n,
+                   n);
     else if (nic->socket != NULL && arch->root_ports)
-        vx_buf_fmt(buf, "virtio-net-pci,id=vxnic%zu,netdev=vxnet%zu,bus=vxport%u", i, i,
+        vx_buf_fmt(buf, "virtio-net-pci,id=vxnic%zu,netdev=vxnet%zu,bus=vxport%u", n, n,
                    slot_of(desc, i));
     else
-        vx_buf_fmt(buf, "virtio-net-pci,id=vxnic%zu,netdev=vxnet%zu,bus=%s,addr=0x%02zx", i, i,
-                   arch->pci_bus, SLOT_CARD + i);
+        vx_buf_fmt(buf, "virtio-net-pci,id=vxnic%zu,netdev=vxnet%zu,bus=%s,addr=0x%02zx", n, n,
+                   arch->pci_bus, SLOT_CARD + n);
     if (nic->mac != NULL) {
         vx_buf_str(buf, ",mac=");
         qemu_value(buf, nic->mac);

@@ -68,6 +68,9 @@ int domain_desc_check(const struct vx_domain_desc *desc, struct vx_err *err)
                               desc->name, i + 1);
     }
     for (size_t i = 0; i < desc->nics_len; i++) {
+        if (desc->nics[i].place > VX_NICS_MAX)
+            return vx_err_set(err, VX_LIMIT, 0, "guest %s: a card's place is from 1 to %d",
+                              desc->name, (int)VX_NICS_MAX);
         for (size_t k = 0; k < desc->nics[i].forwards_len; k++) {
             if (check_forward(desc, &desc->nics[i].forwards[k], err) < 0)
                 return -1;

@@ -352,7 +352,8 @@ static void add_commandline(struct build *b)
         vx_buf_fmt(&buf, "pvpanic-pci,bus=%s,addr=0x%02x", b->arch->pci_bus, SLOT_PANIC);
         add_args(b, "-device", &buf);
     }
-    /* A panic is told by an event, and the guest goes on: its kernel says why only after that. */
+    /* A panic is told by an event, and the guest goes on: its kernel says why only after
+     * that. */
     add_arg(b, "-action");
     add_arg(b, "panic=none");
     for (const char *const *arg = b->desc->qemu_args; arg != NULL && *arg != NULL; arg++)
@@ -371,8 +372,8 @@ static void add_capabilities(struct build *b)
     attr(b, node, "capability", "cpu-unavailable-features");
 }
 
-/* A libvirt of the system runs QEMU as a user of its own, who cannot reach our files, unless the
- * guest says otherwise; nothing of ours then changes its owner. */
+/* A libvirt of the system runs QEMU as a user of its own, who cannot reach our files, unless
+ * the guest says otherwise; nothing of ours then changes its owner. */
 static void add_label(struct build *b)
 {
     xmlNodePtr label = NULL;

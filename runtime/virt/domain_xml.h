@@ -37,7 +37,8 @@ struct vx_forward_desc {
  * QEMU are vxnet0 (the network: hostfwd_add vxnet0 tcp:127.0.0.1:0-:22, info usernet) and vxnic0
  * (the card: set_link). Cards of private networks take the slots 0 and up, see card_slots. */
 struct vx_nic_desc {
-    const char *mac;    /* NULL: QEMU's own, which is the same in every guest */
+    const char *mac; /* NULL: QEMU's own, which is the same in every guest */
+    unsigned place;  /* of the card in all that follows, counted from 1; 0: where it stands */
     const char *socket; /* of a private network's switch, where QEMU connects; NULL: NAT */
     bool restricted;    /* no way out; forwards still work */
     const struct vx_forward_desc *forwards;

@@ -30,8 +30,9 @@ struct vx_call {
 
     virConnectPtr vir; /* references of libvirt's, dropped on the pool */
     virDomainPtr vir_domain;
-    char *guest; /* the domain's name, for messages */
-    char *name;  /* what the call's arguments were */
+    virDomainPtr vir_from; /* move: the domain to leave */
+    char *guest;           /* the domain's name, for messages */
+    char *name;            /* what the call's arguments were */
     char *text;
     char *root;
     char *cache;

@@ -88,6 +88,67 @@ static int parse_info(const char *xml, struct vx_snapshot_info *info)
 
 /* ---- create ---- */
 
+static bool is_arg(xmlNodePtr node, const char *value)
+{
+    xmlChar *has = node != NULL && strcmp((const char *)node->name, "arg") == 0
+                       ? xmlGetProp(node, BAD_CAST "value")
+                       : NULL;
+    bool same = has != NULL && strcmp((const char *)has, value) == 0;
+
+    xmlFree(has);
+    return same;
+}
+
+/* Takes "-incoming defer" out of a list of arguments; true if it was there. */
+static bool drop_incoming(xmlNodePtr list)
+{
+    for (xmlNodePtr n = list != NULL ? list->children : NULL; n != NULL; n = n->next) {
+        xmlNodePtr value = n->type == XML_ELEMENT_NODE ? xmlNextElementSibling(n) : NULL;
+
+        if (value == NULL || !is_arg(n, "-incoming") || !is_arg(value, "defer"))
+            continue;
+        xmlUnlinkNode(value);
+        xmlFreeNode(value);
+        xmlUnlinkNode(n);
+        xmlFreeNode(n);
+        return true;
+    }
+    return false;
+}
+
+/* A fork was started to wait for its state. What libvirt notes of its snapshot must not say so:
+ * QEMU cannot wait for a state and load a snapshot as well. */
+static int forget_incoming(struct vx_call *call, virDomainSnapshotPtr snapshot)
+{
+    char *xml = virDomainSnapshotGetXMLDesc(snapshot, VIR_DOMAIN_SNAPSHOT_XML_SECURE);
+    xmlDocPtr doc = NULL;
+    xmlNodePtr root = NULL;
+    xmlChar *text = NULL;
+    virDomainSnapshotPtr again = NULL;
+    int rc = 0;
+
+    if (xml == NULL || strstr(xml, "-incoming") == NULL)
+        goto out;
+    doc = xmlReadMemory(xml, (int)strlen(xml), "snapshot", NULL,
+                        XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    root = doc != NULL ? xmlDocGetRootElement(doc) : NULL;
+    if (!drop_incoming(child(child(root, "domain"), "commandline")))
+        goto out;
+    xmlDocDumpMemory(doc, &text, NULL);
+    again = virDomainSnapshotCreateXML(call->vir_domain, (const char *)text,
+                                       VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE |
+                                           VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT);
+    if (again == NULL)
+        rc = call_fail(call, "cannot note its snapshot");
+    else
+        virDomainSnapshotFree(again);
+out:
+    xmlFree(text);
+    xmlFreeDoc(doc);
+    free(xml);
+    return rc;
+}
+
 static int create_work(struct vx_call *call)
 {
     char *xml = snapshot_xml(call->name, call->text);
@@ -97,6 +158,11 @@ static int create_work(struct vx_call *call)
     if (snapshot == NULL)
         return snapshot_fail(call, "cannot make a snapshot");
     call->result.text = vx_strdup(virDomainSnapshotGetName(snapshot));
+    if (forget_incoming(call, snapshot) < 0) {
+        virDomainSnapshotDelete(snapshot, 0);
+        virDomainSnapshotFree(snapshot);
+        return -1;
+    }
     virDomainSnapshotFree(snapshot);
     return 0;
 }

@@ -7,7 +7,7 @@ local root = (arg[0]:match "^(.*)/scripts/dev/[^/]*$" or ".") .. "/scripts/vm"
 
 -- The objects that scripts hold, in the order of the reference, and what their verbs are shown on.
 local objects = {
-    { "vm.Guest", "guest" }, { "vm.State", "state" }, { "vm.Network", "network" },
+    { "vm.Guest", "guest" }, { "vm.Template", "template" }, { "vm.State", "state" }, { "vm.Network", "network" },
     { "vm.Process", "process" }, { "vm.Snapshot", "snapshot" }, { "vm.Ssh", "machine" },
     { "vm.Task", "task" }, { "vm.Semaphore", "semaphore" }, { "vm.Connection", "connection" }, { "vm.Error", "err" },
 }

@@ -35,7 +35,7 @@ function M.allocate(guest)
         else
             card = { kind = "nat", mac = nic.mac or random_mac(), restrict = nic.restrict, guest = guest }
         end
-        card.index, card.made, card.plugged, card.state = i - 1, true, true, "up"
+        card.index, card.made, card.plugged, card.state = (nic.place or i) - 1, true, true, "up"
         guest.cards[i] = card
     end
 end
@@ -46,7 +46,8 @@ end
 function M.describe(guest)
     local nics = {}
     for i, card in ipairs(guest.cards) do
-        nics[i] = { mac = card.mac, restrict = card.restrict, socket = card.socket, forwards = {} }
+        nics[i] = { mac = card.mac, restrict = card.restrict, socket = card.socket, place = card.index + 1,
+            forwards = {} }
     end
     local nat = guest.spec.nat and nics[guest.spec.nat]
     if nat then

@@ -57,7 +57,11 @@ local function description(self, what)
     }
 end
 
-local function check_emulator(what, spec)
+---The path of the QEMU that a guest needs.
+---@param what string
+---@param spec table
+---@return string
+function M.emulator(what, spec)
     local name = spec.arch_info.emulator
     local path = require("vm.host").which(name)
     if not path then
@@ -67,14 +71,15 @@ local function check_emulator(what, spec)
     return path
 end
 
----Creates a guest that is not started yet. It belongs to the running task.
+---Makes a guest of a checked description: its name is taken, and `build` makes its files and `desc`,
+---what raw.virt.xml takes; then it is defined. Closed again when that fails. It belongs to the running
+---task.
 ---@param connection vm.Connection
----@param opts vm.CreateOptions
----@param what? string
+---@param spec table from vm.spec
+---@param what string
+---@param build fun(self: vm.Guest, run: vm.Run, label: string)
 ---@return vm.Guest
-function M.create(connection, opts, what)
-    what = what or "vm.create"
-    local spec = spec_of.check(what, opts)
+function M.make(connection, spec, what, build)
     if not connection.embedded and not connection.local_daemon then
         errors.fail("unsupported", "%s: guests cannot be made through %s: their disks and memory are files of "
             .. "this host; use the default connection, qemu:///system or qemu:///session", what, connection.uri)
@@ -96,7 +101,7 @@ function M.create(connection, opts, what)
         last_state = "stopped",
         changed = raw.task.event(),
         changes = {},
-        emulator = check_emulator(label, spec),
+        emulator = M.emulator(label, spec),
         closed = false,
     }, Guest)
     connection.guests[self.name] = self
@@ -109,11 +114,9 @@ function M.create(connection, opts, what)
                 self:fail_waits("panic", "the guest's kernel panicked: " .. line)
             end
         end)
-        cards.allocate(self)
-        self.login, self.boot_files = require("vm.image").prepare(self, run, label)
-        local xml = raise(raw.virt.xml(description(self, label)))
+        build(self, run, label)
         self:raise("create", self:change(function()
-            local domain, err = connection.raw:define(xml)
+            local domain, err = connection.raw:define(raise(raw.virt.xml(self.desc)))
             self.domain = domain
             return domain, err
         end))
@@ -123,6 +126,20 @@ function M.create(connection, opts, what)
         error(err, 0)
     end
     return self
+end
+
+---Creates a guest that is not started yet. It belongs to the running task.
+---@param connection vm.Connection
+---@param opts vm.CreateOptions
+---@param what? string
+---@return vm.Guest
+function M.create(connection, opts, what)
+    what = what or "vm.create"
+    return M.make(connection, spec_of.check(what, opts), what, function(self, run, label)
+        cards.allocate(self)
+        self.login, self.boot_files = require("vm.image").prepare(self, run, label)
+        self.desc = description(self, label)
+    end)
 end
 
 ---Creates a guest and starts it.

@@ -50,6 +50,33 @@ function M.info(path, what)
     }
 end
 
+---The files that an image stands on, nearest first.
+---@param path string
+---@return { path: string, format: string }[]
+function M.chain(path)
+    local what = ("disk image %s"):format(path)
+    local text = qemu_img(what, { "info", "--force-share", "--backing-chain", "--output=json", "--", path }).stdout
+    local list = {}
+    for i, info in ipairs(errors.raise(raw.json.decode(text))) do
+        list[i - 1] = { path = info.filename, format = info.format }
+    end
+    list[0] = nil
+    return list
+end
+
+---Makes an image stand on another file than before, and takes over what lay between the two.
+---@param path string
+---@param backing string|nil nil: on nothing
+---@param format string|nil the backing file's
+function M.rebase(path, backing, format)
+    local argv = { "rebase", "-q", "-f", "qcow2", "-b", backing or "" }
+    if backing then
+        table.move({ "-F", format }, 1, 2, #argv + 1, argv)
+    end
+    argv[#argv + 1] = path
+    qemu_img(("disk %s"):format(path), argv)
+end
+
 ---Makes a blank qcow2 disk.
 ---@param path string
 ---@param size integer bytes

@@ -21,7 +21,9 @@ Guest.__name = "vm.Guest"
 Guest.EMULATION_FACTOR = 3
 
 -- The verbs that have a file of their own; exec and copy are the same for any machine.
-for _, part in ipairs { "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.link", "vm.exec", "vm.copy" } do
+for _, part in ipairs {
+    "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.link", "vm.template", "vm.exec", "vm.copy",
+} do
     for name, method in pairs(require(part).methods) do
         Guest[name] = method
     end
@@ -73,8 +75,8 @@ end
 ---@param verb string
 ---@private
 function Guest:check_open(verb)
-    if self.closed then
-        self:fail("closed", verb, "the guest is closed")
+    if self.closed or self.consumed then
+        self:fail("closed", verb, "%s", self.consumed or "the guest is closed")
     end
 end
 
@@ -227,6 +229,9 @@ end
 ---@private
 function Guest:transport(verb)
     self:check_alive(verb)
+    if self.waking then
+        require("vm.wake").await(self, verb)
+    end
     local login = self.login
     if not login then
         self:fail("unsupported", verb, "no login is known for this guest; give option 'ssh' to vm.create")
@@ -355,6 +360,9 @@ local function close_steps(self)
     if self.files then
         try(self.files.remove, self.files)
     end
+    if self.fork_of then
+        try(self.fork_of.let_go, self.fork_of)
+    end
     return first
 end
 
@@ -365,7 +373,7 @@ function Guest:close()
         return
     end
     self.closed, self.stopping = true, true
-    self.failure = self.failure or { kind = "closed", reason = "the guest is closed" }
+    self.failure = self.failure or { kind = "closed", reason = self.consumed or "the guest is closed" }
     self.changed:broadcast()
     scope.disown(self)
     -- Whoever is cancelled meanwhile still gets it closed: the steps run in a task of the host.

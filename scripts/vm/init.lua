@@ -19,12 +19,14 @@ local lazy = {
     boot = { "vm.default", "boot" },
     connect = { "vm.connection", "connect" },
     create = { "vm.default", "create" },
+    features = { "vm.features", "of" },
     matrix = { "vm.matrix.define", "matrix" },
     network = { "vm.network", "network" },
     params = { "vm.matrix.params", "params" },
     prepared = { "vm.state.prepared", "prepared" },
     ssh = { "vm.ssh", "open" },
     step = { "vm.state.step", "step" },
+    template = { "vm.template", "open" },
 }
 
 return setmetatable(vm, {

@@ -64,6 +64,9 @@ function Guest:start(opts)
     self.failure, self.stopping = nil, false
     self.ports = nil
     self.console_log:new_boot()
+    if self.forked then
+        require("vm.fork").before_boot(self)
+    end
     self.life = "starting"
     local ok, err = self:change(self.domain.start, self.domain, {})
     if not ok then

@@ -82,7 +82,7 @@ function Guest:wait_ready(opts)
     -- Probing can itself break a guest that is booting: its console is asked first. A guest that has
     -- no sign of its own may be silent, so half of the time is left for the login.
     local has_sign = self.boot_files.ready ~= nil
-    if not conn:is_open() then
+    if not conn:is_open() and not self.forked then -- a fork is past its sign
         local patience = has_sign and limit or limit / 2
         local ok, err = pcall(self.wait_console, self, self:sign(), { timeout = patience, since = "boot" })
         if not ok and (has_sign or err.kind ~= "timeout") then

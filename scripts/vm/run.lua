@@ -176,7 +176,8 @@ local function promised(folder)
     for _, id in ipairs(fs.list(folder) or {}) do
         for _, name in ipairs(fs.list(folder .. "/" .. id) or {}) do
             local stat = fs.lstat(("%s/%s/%s"):format(folder, id, name))
-            if stat and stat.type == "file" then
+            -- What a template keeps is frozen: nothing more is written to it.
+            if stat and stat.type == "file" and not name:find "^template%-" then
                 sum = sum + math.max(0, stat.size - stat.blocks * 512)
             end
         end
@@ -184,7 +185,11 @@ local function promised(folder)
     return sum
 end
 
-local function make_sparse(path, size)
+---Makes a sparse file that a guest's RAM is to be kept in.
+---@param path string
+---@param size integer bytes
+---@return string path
+function M.make_ram(path, size)
     local file = raise_io(io.open(path, "wb"))
     raise(fs.chmod(path, 384)) -- 0600
     raise_io(file:seek("set", size - 1))
@@ -205,7 +210,7 @@ function M.ram_file(name, size)
     if run.ram then
         local space = fs.space(run.ram)
         if space and space.free - promised(paths.ram()) >= size + margin then
-            return make_sparse(run.ram .. "/" .. name, size)
+            return M.make_ram(run.ram .. "/" .. name, size)
         end
     end
     local space = raise(fs.space(run.dir))
@@ -214,7 +219,24 @@ function M.ram_file(name, size)
             "no room for %d MiB of RAM: %s%s has %d MiB free; free some or give the guest less memory",
             size // 2 ^ 20, run.ram and "/dev/shm is too full and " or "", run.dir, space.free // 2 ^ 20)
     end
-    return make_sparse(run.dir .. "/" .. name, size)
+    return M.make_ram(run.dir .. "/" .. name, size)
+end
+
+---The path that the RAM of a template gets, on the file system where it is; for one whose RAM is a
+---private mapping a new place is chosen. Other guests' room does not shrink by it.
+---@param name string
+---@param size integer bytes
+---@param ram string the guest's own
+---@param private boolean
+---@return string path
+function M.template_ram(name, size, ram, private)
+    local folder = ram:match("^(.*)/")
+    if private then
+        local path = M.ram_file("template-" .. name .. ".ram", size)
+        raise(fs.unlink(path))
+        return path
+    end
+    return ("%s/template-%s.ram"):format(folder, name)
 end
 
 ---Ends this run: whatever of it is left is killed and removed. Called by the program's shutdown.

@@ -10,6 +10,7 @@ local raise = errors.raise
 local M = {}
 
 local SUITE = "trixie"
+local ALIAS = "stable" -- as long as it is that one
 local FALLBACK = "http://deb.debian.org/debian"
 local PROGRAMS = { "apt-get", "apt-cache", "apt-config", "dpkg-deb", "gpgv" }
 local KEYRINGS = {
@@ -57,7 +58,7 @@ local function host_settings()
     return result.stdout
 end
 
-local function write_config(work, deb_arch, keyring, mirror)
+local function write_config(work, deb_arch, keyring, mirror, suite)
     local lines = {
         "Dir::Etc::main \"/dev/null\";",
         "Dir::Etc::parts \"/dev/null\";",
@@ -80,13 +81,49 @@ local function write_config(work, deb_arch, keyring, mirror)
     end
     raise(fs.write_atomic(work .. "/status", ""))
     raise(fs.write_atomic(work .. "/sources.list",
-        ("deb [arch=%s signed-by=%s] %s %s main\n"):format(deb_arch, keyring, mirror, SUITE)))
+        ("deb [arch=%s signed-by=%s] %s %s main\n"):format(deb_arch, keyring, mirror, suite)))
     raise(fs.write_atomic(work .. "/apt.conf", table.concat(lines, "\n") .. "\n"))
 end
 
 local function apt(work, argv, cwd)
     local env = { APT_CONFIG = work .. "/apt.conf", LC_ALL = "C" }
     return host.run(argv, { env = env, cwd = cwd, timeout = 1800 }).stdout
+end
+
+-- Whether the lists that were read are those of the suite, whatever name they were read under.
+local function is_suite(work)
+    for _, path in ipairs(raise(fs.glob(work .. "/state/lists/*Release"))) do
+        if raise(fs.read(path)):find("\nCodename: " .. SUITE .. "\n", 1, true) then
+            return true
+        end
+    end
+    return false
+end
+
+-- A mirror that is being synced may serve a release file newer than the lists that it names, for hours.
+-- Under its alias the same release may be there as a whole, if an older one: signed all the same.
+local function read_lists(work, spec, progress)
+    local keyring, mirror = check_host(), find_mirror()
+    local function update(suite)
+        write_config(work, spec.deb_arch, keyring, mirror, suite)
+        return pcall(apt, work, { "apt-get", "update", "-q", "--error-on=any" })
+    end
+    progress(("reading the package lists of Debian %s for %s from %s"):format(SUITE, spec.deb_arch, mirror))
+    local ok, err = update(SUITE)
+    if ok then
+        return
+    end
+    local said = errors.is(err) and err.stderr or ""
+    if said:find("unexpected size", 1, true) or said:find("Hash Sum mismatch", 1, true) then
+        progress(("the mirror is being synced: its lists of %s do not fit together; trying those of %s")
+            :format(SUITE, ALIAS))
+        raise(fs.remove_tree(work .. "/state"))
+        if update(ALIAS) and is_suite(work) then
+            return
+        end
+    end
+    errors.fail("connection", "the package lists could not be had from %s (%s); check the network, or name " ..
+        "another mirror in VMATRIX_DEBIAN_MIRROR", mirror, tostring(err))
 end
 
 -- linux-image-cloud-amd64 depends on the package that has the kernel's version in its name.
@@ -125,15 +162,7 @@ end
 ---@return string tree the folder with their files
 ---@return { name: string, version: string, sha256: string }[] packages
 function M.fetch(work, spec, progress)
-    local keyring = check_host()
-    local mirror = find_mirror()
-    write_config(work, spec.deb_arch, keyring, mirror)
-    progress(("reading the package lists of Debian %s for %s from %s"):format(SUITE, spec.deb_arch, mirror))
-    local ok, err = pcall(apt, work, { "apt-get", "update", "-q", "--error-on=any" })
-    if not ok then
-        errors.fail("connection", "the package lists could not be had from %s (%s); check the network, or name " ..
-            "another mirror in VMATRIX_DEBIAN_MIRROR", mirror, tostring(err))
-    end
+    read_lists(work, spec, progress)
     local argv = { "apt-get", "download", "-q", kernel_package(work, spec.kernel) }
     progress("downloading " .. argv[4])
     apt(work, table.move(spec.packages, 1, #spec.packages, #argv + 1, argv), work .. "/debs")

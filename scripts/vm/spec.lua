@@ -224,6 +224,16 @@ local function name_from(image)
     return ("%s-%d"):format(base, counters[base])
 end
 
+---Raises unless a guest can have this name.
+---@param what string
+---@param name string
+function M.check_name(what, name)
+    if #name > 50 or not name:find("^%w[%w._-]*$") then
+        fail(what, "option 'name': up to 50 letters, digits, '.', '_' and '-' expected, got %s",
+            options.show(name))
+    end
+end
+
 ---Checks the options of vm.create and fills in what is absent. Raises on anything wrong.
 ---@param what string the verb, for messages
 ---@param given vm.CreateOptions
@@ -233,10 +243,7 @@ function M.check(what, given)
     local arch = M.arch(what, spec.arch or raw.build.arch)
     spec.arch, spec.arch_info = arch.name, arch
     spec.name = spec.name or name_from(spec.image)
-    if #spec.name > 50 or not spec.name:find("^%w[%w._-]*$") then
-        fail(what, "option 'name': up to 50 letters, digits, '.', '_' and '-' expected, got %s",
-            options.show(spec.name))
-    end
+    M.check_name(what, spec.name)
     if spec.image and spec.image ~= "seed" then
         spec.image = existing_file(what, "image", spec.image)
     end

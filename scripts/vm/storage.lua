@@ -47,6 +47,7 @@ end
 function Storage:root_disk(what, image, size)
     local path = self.folder .. "/disk.qcow2"
     if image then
+        self.image = image
         local info = disk.info(image, ("%s: image %s"):format(what, image))
         if info.format == "qcow2" then
             if info.backing or info.data_file then
@@ -88,6 +89,16 @@ function Storage:more_disk(what, item, number)
         errors.fail("format", "%s: disk %s is %s, not qcow2 or raw", what, item.path, info.format)
     end
     return { path = item.path, format = info.format, readonly = item.readonly }
+end
+
+---Makes a disk of a fork: an overlay on a frozen disk.
+---@param name string of the file
+---@param backing table of the template's description
+---@return table disk as raw.virt.xml takes it
+function Storage:fork_disk(name, backing)
+    local path = ("%s/%s"):format(self.folder, name)
+    disk.overlay(path, backing.path, backing.format)
+    return { path = path, format = "qcow2", cache = "unsafe", target = backing.target, serial = backing.serial }
 end
 
 ---The path of another file of this guest.
