@@ -16,12 +16,20 @@ local function random_hex(count)
     end))
 end
 
--- The commands, for root. The time is that of the host when they are sent: date(1) of GNU, busybox and
--- toybox takes "@seconds", that of the BSDs -f.
-local function script(self, opts)
+-- How far behind a clock may be that was set, in seconds, and how often that is tried: the time is that of
+-- the host when the command was sent, and a busy host may be slow to run it.
+local BEHIND <const>, TRIES <const> = 2, 3
+
+-- date(1) of GNU, busybox and toybox takes "@seconds", that of the BSDs -f.
+local function set_clock()
     local now = math.floor(raw.fs.now_unix())
+    return ("date -u -s @%d >/dev/null 2>&1 || date -u -f %%s %d >/dev/null 2>&1 || echo clock"):format(now, now)
+end
+
+-- The commands, for root.
+local function script(self, opts)
     local lines = {
-        ("date -u -s @%d >/dev/null 2>&1 || date -u -f %%s %d >/dev/null 2>&1 || echo clock"):format(now, now),
+        set_clock(),
         ("{ %s\n} >/dev/null 2>&1 || echo random"):format(
             require("vm.reseed").script(self.arch, errors.raise(raw.fs.random(64)))),
     }
@@ -37,6 +45,7 @@ local function script(self, opts)
         lines[#lines + 1] = ("if [ -e /var/lib/dbus/machine-id ] && [ ! -L /var/lib/dbus/machine-id ]; then "
             .. "echo %s >/var/lib/dbus/machine-id; fi"):format(id)
     end
+    lines[#lines + 1] = "date +now=%s"
     return table.concat(lines, "\n")
 end
 
@@ -48,9 +57,8 @@ local what_of = {
 }
 
 local function put_right(self, opts)
-    local limit = self:limit(LIMIT)
-    local user = self.login.user ~= "root" and "root" or nil
-    local result = self:exec(script(self, opts), { user = user, timeout = limit })
+    local run = { user = self.login.user ~= "root" and "root" or nil, timeout = self:limit(LIMIT) }
+    local result = self:exec(script(self, opts), run)
     for word in result.stdout:gmatch("%S+") do
         if what_of[word] then
             self:fail("unsupported", "fork", "%s", what_of[word])
@@ -59,6 +67,13 @@ local function put_right(self, opts)
     if not result.ok then
         self:fail("exit", "fork", "it could not be put right (status %s): %s", tostring(result.status),
             (result.stderr:gsub("%c", " "):sub(1, 200)))
+    end
+    for _ = 2, TRIES do
+        local said = tonumber(result.stdout:match("now=(%d+)"))
+        if not said or raw.fs.now_unix() - said <= BEHIND then
+            return
+        end
+        result = self:exec(set_clock() .. "; date +now=%s", run)
     end
 end
 
