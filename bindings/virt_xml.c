@@ -8,8 +8,8 @@
 #include "runtime/virt/arch.h"
 #include "runtime/virt/domain_xml.h"
 
-/* Leaves the list (or nil) on the stack, and below it an array with a place for each entry; NULL
- * when there is none. Every entry must be a table. */
+/* Leaves the list (or nil) on the stack, and below it an array with a place for each entry;
+ * NULL when there is none. Every entry must be a table. */
 static void *new_array(lua_State *L, int table, const char *name, size_t size, size_t *len)
 {
     void *array = NULL;
@@ -122,17 +122,17 @@ static unsigned long long field_bytes(lua_State *L, const char *name)
     return n > 0 ? (unsigned long long)n : 0;
 }
 
-/* virt.xml{ name =, uuid =, arch =, machine =, accel = "tcg"|"kvm"|"hvf", emulator = path, cpus
- * =, memory = bytes, cpu_model =, cpu_features = { "aes", "-cx16" }, kernel =, initrd =, append
- * =, firmware = "none"|"bios"|"uefi", loader =, nvram =, ram = path, ram_private = bool,
- *   owner = "+uid:+gid", console_log = path, tb_cache = bytes, qemu_args = { ... },
- *   disks = { { path =, format =, target =, cache =, serial =, readonly =, cdrom = } },
- *   nics = { { mac =, place =, restrict =, socket = path of a private network, forwards = { { host_addr =,
- *   host_port =, guest_port =, udp = } } } }, card_slots = how many such cards can be plugged }
- * Needs name, arch, accel, cpus and memory. A host_port of 0 lets QEMU take a free one; the
- * network of card i (from 0) is vxnet<i> in the monitor's hostfwd_add, its card vxnic<i> in
- * set_link; the slots are vxport<i> where the architecture has root ports. Does not wait. Raises
- * on wrong types. Returns the document, or nil, err. */
+/* virt.xml{ name =, uuid =, arch =, machine =, accel = "tcg"|"kvm"|"hvf", emulator = path,
+ * cpus =, memory = bytes, cpu_model =, cpu_features = { "aes", "-cx16" }, kernel =, initrd
+ * =, append =, firmware = "none"|"bios"|"uefi", loader =, nvram =, ram = path, ram_private =
+ * bool, owner = "+uid:+gid", console_log = path, tb_cache = bytes, qemu_args = { ... },
+ * disks = { { path =, format =, target =, cache =, serial =, readonly =, cdrom = } }, nics =
+ * { { mac =, place =, restrict =, socket = path of a private network, forwards = { {
+ * host_addr =, host_port =, guest_port =, udp = } } } }, card_slots = how many such cards
+ * can be plugged } Needs name, arch, accel, cpus and memory. A host_port of 0 lets QEMU take
+ * a free one; the network of card i (from 0) is vxnet<i> in the monitor's hostfwd_add, its
+ * card vxnic<i> in set_link; the slots are vxport<i> where the architecture has root ports.
+ * Does not wait. Raises on wrong types. Returns the document, or nil, err. */
 int l_virt_xml(lua_State *L)
 {
     struct vx_domain_desc desc = { 0 };

@@ -156,6 +156,26 @@ t.test("memory_is_shared_until_it_is_written_to", function()
     end
 end)
 
+t.test("forks_on_a_network_have_addresses_of_their_own_and_see_each_other", function()
+    local lan <close> = vm.network { subnet = "10.9.7.0/24" }
+    local guest = frozen { name = "netted", nics = { lan, "nat" } }
+    local address = lan:address(guest)
+    local netted <close> = guest:template()
+    t.equal(#lan:members(), 0)
+    local one <close> = netted:fork { name = "one" }
+    local two <close> = netted:fork { name = "two", networks = { { net = lan, address = "10.9.7.9" } } }
+    local none <close> = netted:fork { networks = {} }
+    t.equal(lan:address(one), address)
+    t.equal(lan:address(two), "10.9.7.9")
+    local members = lan:members()
+    t.check(members[1].mac ~= members[2].mac)
+    one:run "ping -c 1 -W 20 two"
+    two:run "ping -c 1 -W 20 one"
+    t.equal(#lan:members(), 2)
+    t.equal(none:output "cat /tmp/state", "frozen")
+    t.raises(function() netted:fork { networks = { "lan" } } end, "usage", "networks%[1%]")
+end)
+
 for _, arch in ipairs { "aarch64", "riscv64" } do
     t.test("a_fork_of_" .. arch .. "_with_more_disks_and_cpus_works", function()
         local guest = frozen { name = "far-" .. arch, arch = arch, cpus = arch == "riscv64" and 1 or 4,
