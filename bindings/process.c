@@ -86,7 +86,8 @@ static void got_data(int stream, const char *data, size_t len, void *arg)
     struct l_process *p = arg;
 
     if (len == 0) {
-        p->ended++;
+        if (++p->ended < 2)
+            return; /* the other stream goes on: whoever reads waits for it */
     } else {
         struct chunk *chunk = vx_alloc(sizeof *chunk + len);
 

@@ -171,6 +171,13 @@ t.test("run bounds what it keeps and counts the rest", function()
     t.equal(seen, 300000)
 end)
 
+t.test("one stream that ends early does not end the other", function()
+    for stream, script in pairs { stdout = "exec 2>&-; sleep 0.2; echo late",
+        stderr = "exec >&-; sleep 0.2; echo late >&2" } do
+        t.equal(host.run({ "sh", "-c", script })[stream], "late\n", script)
+    end
+end)
+
 t.test("run adds to the environment and runs in the folder named", function()
     local result = host.run({ "sh", "-c", "echo $A $HOME; pwd" }, {
         env = { A = "b c", B = "", C = 1, env = "x" },
