@@ -34,7 +34,8 @@ t.test("no file speaks of one machine or of work that is left", function()
         files[#files + 1] = path
     end
     for _, path in ipairs(files) do
-        for _, complaint in ipairs(check_words(path, tree.read(path))) do
+        local text = path:find "%.png$" and "" or tree.read(path)
+        for _, complaint in ipairs(check_words(path, text)) do
             complaints[#complaints + 1] = complaint
         end
     end
