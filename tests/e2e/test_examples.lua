@@ -26,6 +26,9 @@ local wanted = {
         says = { "server is 10%.9%.0%.2, client is 10%.9%.0%.3", "a good cable:%s+[34] packets", "none:%s+0 packets",
             "received 1000000 bytes", "new address: 10%.9%.0%.99", "back again:%s+[34] packets" },
     },
+    ["prepared"] = {
+        says = { "plain: %l+; two guests of it after", "plain: the other says plain" },
+    },
     ["parallel-build"] = {
         says = { "made on x86_64", "made on aarch64", "made on riscv64" },
         leaves = { "x86_64/program.txt", "riscv64/count.txt" },
