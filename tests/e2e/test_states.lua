@@ -345,7 +345,7 @@ t.test("a_state_that_cannot_be_kept_serves_its_process", function()
         { check = false, timeout = 400 })
     t.equal(result.status, 0, result.stderr)
     t.match(result.stdout, "built\t%x+\tfirst gcc")
-    t.match(result.stderr, "the state 'boot' %(%x+%) is not kept: .*No space left")
+    t.match(result.stderr, "template seed%-%x+: cannot be kept as [^\n]*No space left")
 end)
 
 cli.clean()

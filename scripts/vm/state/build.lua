@@ -94,8 +94,9 @@ local function keep(node, template, record)
         if not errors.is(err) then
             error(err, 0)
         end
-        raw.log.write("warn", nil, ("the state '%s' (%s) is not kept: %s"):format(node.name, node.key:sub(1, 12),
-            err.message))
+        -- The template has warned already, if it was that.
+        raw.log.write(template.save_failure and "info" or "warn", nil, ("the state '%s' (%s) is not kept: %s"):format(
+            node.name, node.key:sub(1, 12), err.message))
         pcall(store.remove, node.key)
     end
     return ok
