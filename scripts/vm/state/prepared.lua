@@ -30,17 +30,32 @@ function State:__tostring()
     return ("state %s (%s, %s)"):format(self.name, self.key:sub(1, 12), self.closed and "closed" or self.how)
 end
 
+-- The options without the networks, whose cards each guest of the state is given by itself; these
+-- checked; and the cards.
 local function check_spec(spec)
     if type(spec) ~= "table" then
         errors.fail("usage", "vm.prepared: a table of vm.create's options expected, got %s", options.show(spec))
     elseif spec.name ~= nil then
         errors.fail("usage", "vm.prepared: option 'name': the guests of a state get theirs from state:fork")
     end
-    local copy = {}
+    local plain = {}
     for name, value in pairs(spec) do
-        copy[name] = value
+        plain[name] = value
     end
-    return copy, spec_of.check("vm.prepared", copy)
+    local checked = spec_of.check("vm.prepared", plain)
+    local cards, nets = {}, {}
+    for i, nic in ipairs(checked.nics) do
+        if nic.net then
+            nets[#nets + 1] = nic
+        else
+            cards[#cards + 1] = spec.nics and spec.nics[i] or nic[1]
+        end
+    end
+    if #nets == 0 then
+        return plain, checked, nets
+    end
+    plain.nics, plain.card_slots = cards, checked.card_slots
+    return plain, spec_of.check("vm.prepared", plain), nets
 end
 
 local ENOUGH <const> = 3 -- measurements before they decide
@@ -71,7 +86,7 @@ local prepared_spec = { cell = "table", fields = "table", progress = "function" 
 ---@return vm.State
 function M.prepared(spec, steps, opts)
     opts = options.check("vm.prepared", opts, prepared_spec)
-    local plain, checked = check_spec(spec)
+    local plain, checked, nets = check_spec(spec)
     steps = step_of.list("vm.prepared", steps)
     for _, step in ipairs(steps) do
         step:check_uses(opts.cell, opts.fields)
@@ -79,7 +94,7 @@ function M.prepared(spec, steps, opts)
     local chain = chain_of.new { spec = plain, checked = checked, steps = steps, cell = opts.cell,
         progress = opts.progress }
     local node = chain:last()
-    local self = setmetatable({ chain = chain, key = node.key, name = node.name, closed = false }, State)
+    local self = setmetatable({ chain = chain, key = node.key, name = node.name, nets = nets, closed = false }, State)
     if is_slower(node.key) then
         self.how = "cold"
         raw.log.write("info", nil, ("the state '%s' (%s): booting was measured to be faster than its forks")
@@ -124,6 +139,23 @@ local function cold(self, opts)
     end)
 end
 
+-- Plugs a new guest, or several, into the networks that were asked for.
+local function connect(self, made)
+    local guests = made.name and { made } or made
+    local ok, err = pcall(task.parallel, #self.nets > 0 and guests or {}, function(guest)
+        for _, nic in ipairs(self.nets) do
+            nic.net:plug(guest, { address = nic.address, mac = nic.mac, hostname = nic.hostname })
+        end
+    end)
+    if not ok then
+        for _, guest in ipairs(guests) do
+            guest:close()
+        end
+        error(err, 0)
+    end
+    return made
+end
+
 ---Makes a live guest in this state, as template:fork does. If it was found and the first guest of it does
 ---not come to life, it is built anew.
 ---@param opts? vm.ForkOptions
@@ -134,12 +166,12 @@ function State:fork(opts)
     elseif opts ~= nil and type(opts) ~= "table" then
         errors.fail("usage", "state %s: fork: a table of options expected, got %s", self.name, options.show(opts))
     elseif self.how == "cold" then
-        return cold(self, opts or {})
+        return connect(self, cold(self, opts or {}))
     end
-    return prepare.fork(self.chain, self.entry, opts or {}, function(entry)
+    return connect(self, prepare.fork(self.chain, self.entry, opts or {}, function(entry)
         self.entry, self.how = entry, entry.found and "found" or "built"
         self.path = entry.kept and store.path(entry.node.key) or nil
-    end)
+    end))
 end
 
 ---Lets go of it; it stays in the cache, and its guests live on. Harmless when repeated.
