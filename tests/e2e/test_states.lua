@@ -303,6 +303,59 @@ t.test("states_in_use_are_not_pruned_and_others_are", function()
     t.equal(ended(run(use)), "two")
 end)
 
+t.test("forks_that_were_measured_to_be_slower_than_a_boot_give_way_to_it", function()
+    local key = run(use):match "\t(%x+)\t"
+    local times = ("%s/%s.times"):format(states, key)
+    assert(fs.write_atomic(times, "1000 1000 1\n"))
+    local text = run(use)
+    t.equal(ended(text), "")
+    t.match(text, "cold\t" .. key .. "\tfirst gcc")
+    assert(fs.unlink(times))
+    t.match(run(use), "found\t" .. key)
+end)
+
+t.test("when_a_task_that_builds_is_cancelled_one_that_waits_takes_over", function()
+    local flag = cli.script("flag", "")
+    local text = run(script(([[
+        local more = { steps[1], vm.step { name = "cancelled", run = function(g)
+            g:run "true"
+            if os.remove(%q) then
+                print "holding"
+                vm.sleep(1000)
+            end
+        end } }
+        local first = vm.spawn(function()
+            local _, err = vm.try(vm.timeout, 20, prepared, "gcc", more)
+            print("first", err.kind)
+        end)
+        vm.sleep(1)
+        local state <close> = prepared("gcc", more)
+        local g <close> = state:fork()
+        first:join()
+        print("second", state.how, g:output "cat /one")
+    ]]):format(flag)))
+    t.match(text, "holding\n.*first\ttimeout\n.*second\tbuilt\tfirst\n")
+end)
+
+t.test("guests_of_a_state_are_plugged_into_the_networks_that_were_asked_for", function()
+    local text = run(script [[
+        local function on(lan, address)
+            local nics = { "nat", { net = lan, address = address } }
+            return vm.prepared({ image = "seed", memory = "256MiB", nics = nics },
+                { steps[1] })
+        end
+        for i = 1, 2 do
+            local lan <close> = vm.network { subnet = ("10.9.2%d.0/24"):format(i) }
+            local one <close> = on(lan, ("10.9.2%d.2"):format(i))
+            local two <close> = on(lan)
+            local a <close>, b <close> = one:fork { name = "a" }, two:fork { name = "b" }
+            print(i, one.how, two.how, one.key == two.key, b:exec("ping -c 1 -W 10 10.9.2" .. i .. ".2").ok)
+            a:run "true"
+        end
+    ]])
+    t.match(text, "1\tbuilt\t%l+\ttrue\ttrue\n.*2\tfound\tfound\ttrue\ttrue\n")
+end)
+
 t.test("every_kept_state_passes_verify", function()
     local result = cli.run({ "states", "verify" }, { timeout = 100 })
     t.equal(result.status, 0, result.stdout .. result.stderr)
