@@ -12,6 +12,7 @@ local fs, tree = raw.fs, raw.tree
 ---@class vm.StepInput
 ---@field path string as written: a file, a folder or a glob, from the script's folder
 ---@field exclude? string[] patterns as copy_in takes them
+---@field base? string the script's folder, "" or with a slash at its end, when the step was made
 
 local PAUSE <const> = 200 -- files between two looks at the rest of the program
 
@@ -39,9 +40,16 @@ local function has_glob(path)
     return path:find "[%*%?%[]" ~= nil
 end
 
+local function host_path(input)
+    if input.base and input.path:sub(1, 1) ~= "/" then
+        return input.base .. input.path
+    end
+    return script.path(input.path)
+end
+
 -- The paths that an input means, and whether a link among them is followed.
 local function expand(what, input)
-    local host = script.path(input.path):gsub("(.)/+$", "%1")
+    local host = host_path(input):gsub("(.)/+$", "%1")
     if has_glob(input.path) and not fs.exists(host) then
         local matches = errors.raise(fs.glob(host))
         if #matches == 0 then
@@ -55,8 +63,8 @@ local function expand(what, input)
 end
 
 -- What an input's part is called: the path below the script's folder where it is there.
-local function label_of(path)
-    local folder = script.path ""
+local function label_of(path, base)
+    local folder = base or script.path ""
     if folder ~= "" and path:sub(1, #folder) == folder then
         path = path:sub(#folder + 1)
     end
@@ -73,7 +81,7 @@ function M.parts(what, inputs)
         local matches, follow = expand(what, input)
         for _, path in ipairs(matches) do
             local stat = errors.raise((follow and fs.stat or fs.lstat)(path))
-            local label = "input " .. label_of(path)
+            local label = "input " .. label_of(path, input.base)
             if stat.type == "dir" then
                 add_folder(parts, label, path, input.exclude)
             elseif stat.type == "file" then
@@ -81,7 +89,7 @@ function M.parts(what, inputs)
             elseif stat.type == "link" then
                 parts[#parts + 1] = { label, "link to " .. errors.raise(fs.readlink(path)) }
             else
-                errors.fail("unsupported", "%s: input %s is a %s", what, label_of(path), stat.type)
+                errors.fail("unsupported", "%s: input %s is a %s", what, label_of(path, input.base), stat.type)
             end
         end
     end

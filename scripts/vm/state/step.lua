@@ -2,6 +2,7 @@
 local errors = require "vm.errors"
 local inputs = require "vm.state.inputs"
 local options = require "vm.options"
+local script = require "vm.script"
 local source = require "vm.state.source"
 local value = require "vm.state.value"
 
@@ -44,7 +45,7 @@ local function check_inputs(what, list)
         end
         item = options.check(("%s: inputs[%d]"):format(what, i), item,
             { path = { "string", required = true }, exclude = { "table", default = {} } })
-        item.exclude = strings(what, "exclude", item.exclude)
+        item.exclude, item.base = strings(what, "exclude", item.exclude), script.path ""
         out[i] = item
     end
     return out
@@ -121,7 +122,8 @@ function M.step(opts)
         errors.fail("usage", "%s: a step without 'run' and 'copy' does nothing", what)
     end
     for _, item in ipairs(self.copies) do
-        self.inputs[#self.inputs + 1] = { path = item[1], exclude = item.exclude }
+        self.inputs[#self.inputs + 1] = { path = item[1], exclude = item.exclude, base = script.path "" }
+        item.from = script.path(item[1])
     end
     if self.run then
         source.remember(self.run)
@@ -269,7 +271,7 @@ function Step:perform(guest, cell)
     end })
     local function body()
         for _, item in ipairs(self.copies) do
-            guest:copy_in(item[1], item[2], { exclude = item.exclude, delete = item.delete })
+            guest:copy_in(item.from, item[2], { exclude = item.exclude, delete = item.delete })
         end
         if self.run then
             self.run(guest, self:view(cell))
