@@ -15,6 +15,23 @@ static bool is_zero(const char *data, size_t len)
     return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
 }
 
+/* Writes all of it; a disk that is full takes a part first, and says why only when asked again. */
+static int write_at(int to, off_t at, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t done = pwrite(to, data, len, at);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return -1;
+        data += done;
+        at += done;
+        len -= (size_t)done;
+    }
+    return 0;
+}
+
 /* Writes what is not zero; pages of zeros become holes, also where the source has none. */
 static int write_pages(int to, off_t at, const char *data, size_t len)
 {
@@ -25,8 +42,7 @@ static int write_pages(int to, off_t at, const char *data, size_t len)
 
         while (end < len && !is_zero(data + end, len - end < PAGE ? len - end : PAGE))
             end += len - end < PAGE ? len - end : PAGE;
-        if (end > begin &&
-            pwrite(to, data + begin, end - begin, at + (off_t)begin) != (ssize_t)(end - begin))
+        if (end > begin && write_at(to, at + (off_t)begin, data + begin, end - begin) != 0)
             return -1;
         begin = end == begin ? begin + PAGE : end;
     }

@@ -27,7 +27,7 @@ local wanted = {
             "received 1000000 bytes", "new address: 10%.9%.0%.99", "back again:%s+[34] packets" },
     },
     ["prepared"] = {
-        says = { "plain: %l+; two guests of it after", "plain: the other says plain" },
+        says = { "plain: %l+; two guests of it after", "plain: the other says a plain build" },
     },
     ["parallel-build"] = {
         says = { "made on x86_64", "made on aarch64", "made on riscv64" },

@@ -1,4 +1,5 @@
 -- vm.step: one step that prepares guests, and what its key is made of.
+local raw = require "vm.raw"
 local errors = require "vm.errors"
 local inputs = require "vm.state.inputs"
 local options = require "vm.options"
@@ -77,6 +78,10 @@ local function check_env(what, env)
     return out
 end
 
+local function absolute(path)
+    return path:sub(1, 1) == "/" and path or ("%s/%s"):format(errors.raise(raw.fs.cwd()), path)
+end
+
 local step_spec = {
     name = { "string", required = true },
     uses = { "table|string", default = {} },
@@ -123,7 +128,7 @@ function M.step(opts)
     end
     for _, item in ipairs(self.copies) do
         self.inputs[#self.inputs + 1] = { path = item[1], exclude = item.exclude, base = script.path "" }
-        item.from = script.path(item[1])
+        item.from = absolute(script.path(item[1])) -- another script's folder may be the one later
     end
     if self.run then
         source.remember(self.run)
