@@ -348,7 +348,8 @@ t.test("guests_of_a_state_are_plugged_into_the_networks_that_were_asked_for", fu
             local lan <close> = vm.network { subnet = ("10.9.2%d.0/24"):format(i) }
             local one <close> = on(lan, ("10.9.2%d.2"):format(i))
             local two <close> = on(lan)
-            local a <close>, b <close> = one:fork { name = "a" }, two:fork { name = "b" }
+            local a <close> = one:fork { name = "a" }
+            local b <close> = two:fork { name = "b" }
             print(i, one.how, two.how, one.key == two.key, b:exec("ping -c 1 -W 10 10.9.2" .. i .. ".2").ok)
             a:run "true"
         end
