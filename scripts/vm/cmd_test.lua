@@ -58,24 +58,14 @@ local function check_params(found, given)
     end
 end
 
--- The runner's modules, where this build has them.
-local function runner(name)
-    local ok, module = pcall(require, "vm.test." .. name)
-    if not ok and not tostring(module):find "^module '[%w.]+' not found" then
-        error(module, 0)
-    end
-    return ok and module or nil
-end
-
 local function memory_limit()
-    local admission = runner "admission"
-    return admission and admission.limits().memory or nil
+    return require("vm.test.admission").limits().memory
 end
 
 -- What earlier runs took: by test id, of each file.
 local function fill_estimates(all)
-    local history, by_file = runner "history", {}
-    for _, test in ipairs(history and all.tests or {}) do
+    local history, by_file = require "vm.test.history", {}
+    for _, test in ipairs(all.tests) do
         local file = test.cell.matrix.file
         by_file[file] = by_file[file] or history.load(file)
         test.estimate = by_file[file][test.id]
