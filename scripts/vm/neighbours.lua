@@ -1,5 +1,6 @@
 -- Inside the guests on a network: each gets its addresses, and knows the others by name.
 local raw = require "vm.raw"
+local shell = require "vm.shell"
 local task = require "vm.task"
 
 local M = {}
@@ -20,24 +21,39 @@ card() {
             exit 9
         fi
         [ -e /sys/bus/virtio/drivers/virtio_net ] || $as modprobe virtio_net
-        sleep 0.05
+        sleep 0.02
     done
     path=${path##*/}
     $as ip link set "$path" up && { $as ip address add "$2" dev "$path" 2>/dev/null ||
-        ip address show dev "$path" | grep -q "inet $2 "; } || exit 8
+        ip address show dev "$path" | grep -q "inet $2 " ||
+        $as ip address add "$2" dev "$path"; } || exit 8
 }
 ]]
 
+-- Shell alone: every program that an emulated guest starts costs some ten milliseconds.
 local HOSTS <const> = [[
-{ grep -v '# vmatrix$' /etc/hosts; printf %%s %s; } >/tmp/.vmatrix-hosts-$$ &&
-$as cp /tmp/.vmatrix-hosts-$$ /etc/hosts && rm -f /tmp/.vmatrix-hosts-$$
+kept=
+while IFS= read -r line; do
+    case $line in
+    *'# vmatrix') ;;
+    *) kept="$kept$line
+" ;;
+    esac
+done </etc/hosts
+if [ "$as" ]; then
+    printf %%s%%s "$kept" %s | $as tee /etc/hosts >/dev/null
+else
+    printf %%s%%s "$kept" %s >/etc/hosts
+fi
 ]]
 
 -- The others on the guest's networks, as lines of /etc/hosts.
+-- nil when it is not to know any.
 local function names_for(guest)
-    local lines = {}
+    local lines
     for _, card in ipairs(guest.cards) do
         if card.network and card.network.names and not card.network.closed then
+            lines = lines or {}
             for _, other in ipairs(card.network.cards) do
                 if other.guest ~= guest and other.plugged then
                     lines[#lines + 1] = ("%s %s # vmatrix\n"):format(other.address, other.hostname)
@@ -45,7 +61,7 @@ local function names_for(guest)
             end
         end
     end
-    return table.concat(lines)
+    return lines and table.concat(lines)
 end
 
 ---Runs in the guest what makes it as it should be: the cards' addresses, and the names.
@@ -59,16 +75,17 @@ function M.configure(guest, verb, cards, limit)
     local names = names_for(guest)
     local parts = { guest.login.user == "root" and "as=" or "as='sudo -n'", #cards > 0 and CARD or nil }
     for _, card in ipairs(cards) do
-        parts[#parts + 1] = ("card %s %s/%d %d"):format(card.mac, card.address, card.prefix, math.ceil(limit / 0.06))
+        parts[#parts + 1] = ("card %s %s/%d %d"):format(card.mac, card.address, card.prefix, math.ceil(limit / 0.03))
     end
-    if names ~= (guest.names_known or "") then
-        parts[#parts + 1] = HOSTS:format(require("vm.shell").quote(names))
+    if names and names ~= guest.names_known then
+        local quoted = shell.quote(names)
+        parts[#parts + 1] = HOSTS:format(quoted, quoted)
     elseif #cards == 0 then
         return
     end
     local result = guest:exec(table.concat(parts, "\n"), { timeout = limit + 5 })
     if not result.ok then
-        guest:fail("timeout", verb, "the guest does not have its address: %s",
+        guest:fail(result.status == 9 and "timeout" or "exit", verb, "the guest does not have its address: %s",
             result.stderr ~= "" and result.stderr:gsub("%s+$", "") or ("status %s"):format(result.status))
     end
     guest.names_known = names
@@ -82,7 +99,7 @@ function M.tell_others(guest)
         for _, other in ipairs(card.network and card.network.cards or {}) do
             local peer = other.guest
             if not seen[peer] and peer.settled and not peer.closed and not peer.failure
-                and peer.last_state == "running" and names_for(peer) ~= (peer.names_known or "") then
+                and peer.last_state == "running" and (names_for(peer) or "") ~= (peer.names_known or "") then
                 others[#others + 1] = peer
             end
             seen[peer] = true
@@ -94,6 +111,18 @@ function M.tell_others(guest)
             raw.log.write("warn", peer.name, "it was not told the names on its network: " .. tostring(err))
         end
     end)
+end
+
+---Sets up the guest's cards, and lets the other guests know its names meanwhile.
+---@param guest vm.Guest
+---@param verb string for messages
+---@param cards table[] those that may not have their address yet
+---@param limit number seconds
+function M.set_up(guest, verb, cards, limit)
+    guest.settled = true -- from now on others tell it of themselves
+    local telling = task.spawn(M.tell_others, guest)
+    M.configure(guest, verb, cards, limit)
+    telling:join()
 end
 
 local function on_networks(guest)
@@ -115,9 +144,7 @@ function M.settle(guest, limit)
         return
     end
     guest.names_known = nil -- an earlier boot's
-    M.configure(guest, "network", cards, math.max(1, limit))
-    guest.settled = true
-    M.tell_others(guest)
+    M.set_up(guest, "network", cards, math.max(1, limit))
 end
 
 return M

@@ -106,9 +106,7 @@ function M.plug(network, guest, opts)
         error(err, 0)
     end
     if can_exec(guest) then
-        neighbours.configure(guest, "plug", { card }, limit)
-        guest.settled = true
-        neighbours.tell_others(guest)
+        neighbours.set_up(guest, "plug", { card }, limit)
     end
     return card.address
 end
