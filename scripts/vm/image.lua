@@ -42,7 +42,8 @@ local function seed_guest(guest, run, what)
         initrd = guest.files:path("initrd")
         require("vm.seed").keys(initrd, image, { public = key.public, host_key = host_key.dropbear })
     end
-    local append = ("%s vmatrix.hostname=%s%s"):format(image.append, guest.name, require("vm.cards").append(guest))
+    local append = ("%s vmatrix.hostname=%s%s%s"):format(image.append, guest.name, require("vm.cards").append(guest),
+        require("vm.slot").append(guest))
     return {
         user = spec.user or image.user, key = key.path, host_key = host_key.public, port = 22,
     }, {

@@ -69,11 +69,12 @@ end
 ---@param verb string for messages
 ---@param cards table[] those that may not have their address yet
 ---@param limit number seconds
-function M.configure(guest, verb, cards, limit)
+---@param first? string a script that runs before
+function M.configure(guest, verb, cards, limit, first)
     guest.names_lock = guest.names_lock or task.semaphore(1)
     local _ <close> = guest.names_lock:acquire()
     local names = names_for(guest)
-    local parts = { guest.login.user == "root" and "as=" or "as='sudo -n'", #cards > 0 and CARD or nil }
+    local parts = { require("vm.slot").as(guest), first or "", #cards > 0 and CARD or nil }
     for _, card in ipairs(cards) do
         parts[#parts + 1] = ("card %s %s/%d %d"):format(card.mac, card.address, card.prefix, math.ceil(limit / 0.03))
     end
@@ -118,10 +119,11 @@ end
 ---@param verb string for messages
 ---@param cards table[] those that may not have their address yet
 ---@param limit number seconds
-function M.set_up(guest, verb, cards, limit)
+---@param first? string a script that runs before
+function M.set_up(guest, verb, cards, limit, first)
     guest.settled = true -- from now on others tell it of themselves
     local telling = task.spawn(M.tell_others, guest)
-    M.configure(guest, verb, cards, limit)
+    M.configure(guest, verb, cards, limit, first)
     telling:join()
 end
 

@@ -4,6 +4,7 @@ local cards = require "vm.cards"
 local neighbours = require "vm.neighbours"
 local options = require "vm.options"
 local qmp = require "vm.qmp"
+local slots = require "vm.slot"
 
 local M = {}
 
@@ -106,16 +107,10 @@ function M.plug(network, guest, opts)
         error(err, 0)
     end
     if can_exec(guest) then
-        neighbours.set_up(guest, "plug", { card }, limit)
+        neighbours.set_up(guest, "plug", { card }, limit, slots.on(guest, card))
     end
     return card.address
 end
-
--- Where the slot asks for a gentle press of its button the kernel waits five seconds before it gives
--- the card up; being told by root it does so at once. The slots bear our numbers.
-local POWER_OFF <const> = "slot=/sys/bus/pci/slots/%d/power; [ ! -e $slot ] || echo 0 | %s tee $slot >/dev/null"
-
-local FIRST_SLOT <const> = 101 -- runtime/virt/card.c
 
 local function is_there(guest, card)
     local id = ("vxnic%d"):format(card.index)
@@ -140,10 +135,9 @@ function M.unplug(network, guest, opts)
     end
     local limit = opts.timeout or guest:limit(20)
     local deadline = raw.task.now() + limit
-    local info = guest.spec.arch_info
-    if info.root_ports and not info.acpi and can_exec(guest) then
-        pcall(guest.exec, guest, POWER_OFF:format(FIRST_SLOT + card.slot,
-            guest.login.user == "root" and "" or "sudo -n"), { timeout = limit })
+    local off = can_exec(guest) and slots.off(guest, card)
+    if off then
+        pcall(guest.exec, guest, slots.as(guest) .. "\n" .. off, { timeout = limit })
     end
     guest:change(function()
         local pause = 0.005
