@@ -159,6 +159,21 @@ t.test("variants_are_tests_of_their_own_and_start_from_those_of_the_same_variant
     t.equal(all.tests[2].variant, "large")
 end)
 
+t.test("whether_a_test_is_expected_to_fail_is_decided_for_each_cell", function()
+    local all = expand { axes = { arch = { "x", "y" } }, tests = {
+        { name = "a", run = nothing, expect_fail = true },
+        { name = "b", run = nothing, expect_fail = "known" },
+        { name = "c", run = nothing, expect_fail = function(cell) return cell.arch == "y", "on y" end },
+        { name = "d", run = nothing, expect_fail = function(cell) return cell.arch == "x" and "on x" or nil end },
+    } }
+    local reasons = {}
+    for _, test in ipairs(all.tests) do
+        reasons[test.id] = test.expect_fail
+    end
+    t.equal(reasons, { ["x:a"] = "expected to fail", ["y:a"] = "expected to fail", ["x:b"] = "known",
+        ["y:b"] = "known", ["y:c"] = "on y", ["x:d"] = "on x" })
+end)
+
 t.test("tests_have_what_the_matrix_says_for_all", function()
     local all = expand {
         timeout = "2m", retries = 1, tags = "nightly", env = { A = "1", B = 2 }, artifacts = "/var/log/*.log",

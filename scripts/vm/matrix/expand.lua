@@ -249,9 +249,9 @@ function M.tests(matrix, cells, problems)
                     test.skip = found:try(def.when, "when", test.id, M.reason, def.when, test.values)
                     test.skip_rule = test.skip and { "tests", def.path[2], "when" } or nil
                 end
-                if def.expect_fail then
-                    test.expect_fail = found:try(def.expect_fail, "expect_fail", test.id, expected_failure,
-                        def.expect_fail, test.values)
+                if def.expected then
+                    test.expect_fail = found:try(def.expected, "expect_fail", test.id, expected_failure,
+                        def.expected, test.values)
                 end
                 out[#out + 1] = test
             end

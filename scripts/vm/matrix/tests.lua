@@ -236,7 +236,7 @@ local function check_one(problems, matrix, shared, item, check)
         when = def.when,
         from = def.from and names.clean(def.from:match "^[^@]*") .. (def.from:match "@.*$" or ""),
         from_given = def.from,
-        expect_fail = def.expect_fail,
+        expected = def.expect_fail,
         timeout = def.timeout or matrix.timeout or math.min(DEFAULT_TIMEOUT, matrix.cell_timeout or DEFAULT_TIMEOUT),
         retries = def.retries or matrix.retries or 0,
         priority = def.priority or matrix.priority,
