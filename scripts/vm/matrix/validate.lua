@@ -17,8 +17,8 @@ local boot_options = { wait = true, timeout = true }
 local function key_of(value, depth)
     if type(value) == "string" then
         return ("%q"):format(value)
-    elseif type(value) ~= "table" or depth > 6 then
-        return tostring(value)
+    elseif type(value) ~= "table" or getmetatable(value) ~= nil or depth > 6 then
+        return tostring(value) -- an object, such as a network, is itself
     end
     local parts = {}
     for name, item in pairs(value) do
