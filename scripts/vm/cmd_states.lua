@@ -11,7 +11,7 @@ local USAGE = [[
 usage: vmatrix states list [--why] [--json]
        vmatrix states show KEY [--json]
        vmatrix states tree
-       vmatrix states verify [KEY...] [--json]
+       vmatrix states verify [KEY...] [--fork] [--json]
 
 The prepared states in the cache. A KEY may be shortened.
 
@@ -19,7 +19,8 @@ The prepared states in the cache. A KEY may be shortened.
   show      one: its guest, steps and cell, why it was built, and every part of its key
   tree      which was made from which
   verify    checks that each can be opened: its description, the sizes of its files, its disks, and the
-            version of QEMU it was made by; the exit status is 1 when one cannot
+            version of QEMU it was made by; --fork also makes a guest of each, which must answer; the exit
+            status is 1 when one cannot
   --json    say it as JSON
 
 They are removed by `vmatrix prune --states`, and may be deleted at any time; what is missing is built
@@ -201,7 +202,7 @@ local function tree()
 end
 
 -- What is wrong with a state; nil for nothing.
-local function problem_of(entry)
+local function problem_of(entry, fork)
     if not entry.record then
         return "it is not whole"
     end
@@ -211,6 +212,9 @@ local function problem_of(entry)
             if item.format == "qcow2" and not item.cdrom then
                 require("vm.disk").check(item.path, ("disk %s"):format(item.path))
             end
+        end
+        if fork then
+            template:fork():close()
         end
     end)
     return not ok and tostring(problem) or nil
@@ -226,7 +230,7 @@ local function verify(words, flags)
     end
     local data, bad = {}, 0
     for i, entry in ipairs(entries) do
-        local problem = problem_of(entry)
+        local problem = problem_of(entry, flags.fork)
         bad = bad + (problem and 1 or 0)
         data[i] = { key = entry.key, ok = problem == nil, problem = problem }
         if not flags.json then
@@ -246,7 +250,7 @@ local verbs = {
     list = { run = list, flags = { "--why", "--json" } },
     show = { run = show, flags = { "--why", "--json" }, words = true },
     tree = { run = tree, flags = {} },
-    verify = { run = verify, flags = { "--json" }, words = true },
+    verify = { run = verify, flags = { "--fork", "--json" }, words = true },
 }
 
 ---Runs `vmatrix states ARGS`; returns the exit code.

@@ -100,6 +100,25 @@ t.test("prune_removes_what_exceeds_the_size_and_says_so", function()
     t.equal(cli.run({ "prune" }).stdout, "nothing to remove\n")
 end)
 
+t.test("prune_removes_rests_of_image_builds_and_old_seeds_unless_one_is_being_built", function()
+    local images = cli.folder .. "/cache/vmatrix/images"
+    local old, new = images .. "/seed-s390x-000000000000", images .. "/seed-s390x-111111111111"
+    for _, made in ipairs { old, new, images .. "/seed-s390x-222222222222.new", images .. "/../apt/s390x" } do
+        assert(fs.mkdir_p(made))
+        assert(fs.write_atomic(made .. "/manifest.lua", "return {}"))
+    end
+    vm.raw.tree.set(old .. "/manifest.lua", 420, os.time() - 40 * 86400)
+    local lock = assert(fs.lock(images .. "/seed-s390x.lock"))
+    t.equal(cli.run({ "prune" }).stdout, "nothing to remove\n")
+    lock:close()
+    local dry = cli.run({ "prune", "--dry-run" }).stdout
+    t.match(dry, "/seed%-s390x%-000000000000 would be removed: an older seed guest\n")
+    t.match(dry, "/seed%-s390x%-222222222222.new would be removed: its building was interrupted\n")
+    t.equal(#json.decode(cli.run({ "prune", "--json" }).stdout).images, 3)
+    t.check(fs.exists(new) and not fs.exists(old))
+    t.equal(cli.run({ "prune" }).stdout, "nothing to remove\n")
+end)
+
 t.test("misuse_of_prune_is_said", function()
     for _, case in ipairs { { "--max-size", "10" }, { "--older", "x" }, { "--max-size" }, { "--stats" },
         { "--json=1" } } do

@@ -361,6 +361,9 @@ t.test("every_kept_state_passes_verify", function()
     local result = cli.run({ "states", "verify" }, { timeout = 100 })
     t.equal(result.status, 0, result.stdout .. result.stderr)
     t.match(result.stdout, "^ok  %x+  %w+\n")
+    local boot = list().boot
+    t.equal(cli.run({ "states", "verify", "--fork", boot.key:sub(1, 12) }, { timeout = 200 }).stdout,
+        ("ok  %s  boot\n"):format(boot.key:sub(1, 12)))
 end)
 
 t.test("inputs_that_change_while_a_step_runs_make_its_key_anew", function()

@@ -90,9 +90,10 @@ end
 local function image_part(what, parts, spec)
     if spec.image == "seed" then
         local seed = require "vm.seed"
-        local image = seed.image(spec.arch) or seed.build(spec.arch, { progress = function(line)
-            raw.log.write("info", nil, line)
-        end })
+        local image = seed.image(spec.arch, spec.agent)
+            or seed.build(spec.arch, { agent = spec.agent, progress = function(line)
+                raw.log.write("info", nil, line)
+            end })
         file_part(parts, "image seed", image.folder .. "/manifest.lua")
     elseif spec.image then
         file_part(parts, "image", spec.image)
