@@ -179,6 +179,21 @@ t.test("small_files_of_what_is_gone_go_without_a_word", function()
     end)
 end)
 
+t.test("on_a_disk_that_is_full_the_longest_unused_make_room", function()
+    with_cache(function()
+        for i, letter in ipairs { "a", "b", "c" } do
+            make(letter, { ago = 100 - i, kib = 100 })
+        end
+        local space = fs.space
+        local _ <close> = setmetatable({}, { __close = function() fs.space = space end })
+        fs.space = function() return { free = 1000 * KIB, total = 2000 * KIB } end -- a disk that can be had anywhere
+        evict.before(1000 * KIB)
+        t.equal(#store.list(), 3)
+        evict.before(1150 * KIB)
+        t.equal(names(store.list()), { "c" })
+    end)
+end)
+
 t.test("removing_a_state_leaves_nothing_of_it_and_may_be_repeated", function()
     with_cache(function()
         local key = make("a", {})

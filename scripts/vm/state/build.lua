@@ -119,6 +119,7 @@ function M.build(chain, node, fork)
         if not chain:is_fresh(node) then
             error(M.Stale, 0)
         end
+        evict.before(chain.checked.memory)
         local record = chain:record(node, seconds, why, store.new_id())
         return freeze(chain, node, guest, record), record
     end)

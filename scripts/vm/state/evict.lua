@@ -100,7 +100,7 @@ function M.run(opts)
         elseif opts.older and entry.used < os.time() - opts.older then
             return ("not used for %d days"):format((os.time() - entry.used) // 86400)
         elseif opts.max and total > opts.max then
-            return "the limit is exceeded"
+            return "there is no room for more"
         end
     end
     local again
@@ -170,10 +170,11 @@ function M.leftovers(dry_run)
     return removed
 end
 
----After a state was added: others go if the limit asks for it.
----@param keep string the key of the new one
-function M.after(keep)
-    local ok, removed = pcall(M.run, { max = M.limit(), keep = keep })
+local function run_and_tell(opts_of)
+    local ok, removed = pcall(function()
+        local opts = opts_of()
+        return opts and M.run(opts) or {}
+    end)
     if not ok then
         raw.log.write("warn", nil, "states cannot be kept within their limit: " .. tostring(removed))
         return
@@ -182,6 +183,31 @@ function M.after(keep)
         raw.log.write("info", nil, ("removed the state '%s' (%s): %s"):format(item.name, item.key:sub(1, 12),
             item.reason))
     end
+end
+
+---After a state was added: others go if the limit asks for it.
+---@param keep string the key of the new one
+function M.after(keep)
+    run_and_tell(function()
+        return { max = M.limit(), keep = keep }
+    end)
+end
+
+---Before a state is added: others go if the disk has no room for it.
+---@param bytes integer what it may need
+function M.before(bytes)
+    run_and_tell(function()
+        local space = fs.space(store.folder())
+        local missing = space and bytes - space.free or 0
+        if missing <= 0 then
+            return nil
+        end
+        local total = 0
+        for _, entry in ipairs(store.list()) do
+            total = total + entry.bytes
+        end
+        return { max = math.max(0, total - missing) }
+    end)
 end
 
 return M
