@@ -413,7 +413,7 @@
     for (const [axes] of matrices) {
       for (const [name, list] of axes) values.set(name, new Set([...(values.get(name) || []), ...list]));
     }
-    const selects = make("span", { class: "selects", role: "group", "aria-label": "Filter by axis" });
+    const selects = make("span", { class: "selects" });
     for (const [name, list] of values) {
       if (list.size < 2) continue;
       const select = make("select", { "data-filter": name });
@@ -425,8 +425,8 @@
       });
       selects.append(make("label", null, name, select));
     }
-    form.append(status);
-    if (selects.firstChild) form.append(selects);
+    selects.append(status);
+    form.append(selects);
     form.addEventListener("submit", (event) => event.preventDefault());
     byId("filters").append(form);
     return search;

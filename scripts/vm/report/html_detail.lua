@@ -233,7 +233,6 @@ function M.render(entry, context, out)
     attempts(entry, context, out)
     checks(test.checks, out)
     sections(test.sections, out)
-    records(entry, context, out)
     for i, attempt in ipairs(test.attempts or {}) do
         if #test.attempts > 1 then
             out[#out + 1] = ("<h4>Attempt %d: %s</h4>"):format(i, M.status(attempt.outcome, context))
@@ -241,6 +240,7 @@ function M.render(entry, context, out)
         end
         files.render(entry, attempt, context, out)
     end
+    records(entry, context, out)
     again(entry, context, out)
     siblings(entry, out)
     out[#out + 1] = "</div></details>\n"

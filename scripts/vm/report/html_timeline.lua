@@ -67,7 +67,7 @@ local function bar_html(bar, at, y, context, plain)
         html = html .. ('<text class="%s" x="%s%%" y="%d" dx="4">%s</text>'):format(name, at.x, y + 14, outcome.glyph)
     end
     if entry then
-        return ('<a href="#t%d">%s</a>'):format(entry.index, html)
+        return ('<a href="#t%d" tabindex="-1">%s</a>'):format(entry.index, html)
     end
     return html
 end
