@@ -34,7 +34,8 @@ local function write(name, text)
 end
 
 local few = write("few.html", html.render(models.few()))
-local many = write("many.html", html.render(models.many(5000)))
+local thousands <const> = raw.build.gc_eager and 300 or 5000
+local many = write("many.html", html.render(models.many(thousands)))
 local browser = chromium.start(root)
 t.baseline()
 
@@ -318,7 +319,7 @@ t.test("logs and artifacts of odd names open from the report, wherever it lies",
     end
 end)
 
-t.test("5,000 cells load and are filtered in a bounded time", function()
+t.test("thousands of cells load and are filtered in a bounded time", function()
     with_page(many, function(page, seconds)
         local function timed(expression)
             return page:eval(([[(() => { const t = performance.now(); %s; document.body.offsetHeight;
@@ -328,7 +329,7 @@ t.test("5,000 cells load and are filtered in a bounded time", function()
         t.equal(tonumber(page:eval "document.body.dataset.shown"),
             page:eval "document.querySelectorAll('#g-failed .t').length")
         local all = timed "document.querySelector('.chip.failed').click()"
-        t.equal(page:eval "document.querySelectorAll('#m1 td a').length", 5000)
+        t.equal(page:eval "document.querySelectorAll('#m1 td a').length", thousands)
         print(("      load %.2f s, filter %.0f ms, all again %.0f ms, %d elements"):format(seconds, filter, all,
             page:eval "document.querySelectorAll('*').length"))
         t.check(seconds < 60, seconds)
