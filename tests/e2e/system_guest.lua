@@ -7,7 +7,12 @@ t.check(connection:version().libvirt)
 t.equal(connection, vm.connect "qemu:///system")
 t.equal(connection:domains(), {})
 do
-    local guest <close> = connection:boot { image = "seed", name = "one", memory = "256MiB" }
+    local lan <close> = vm.network { subnet = "10.9.0.0/24" }
+    local guest <close> = connection:boot { image = "seed", name = "one", memory = "256MiB", nics = { "nat", lan } }
+    t.check(lan:members()[1].connected, "its QEMU is not connected to the network")
+    lan:unplug(guest)
+    t.equal(lan:plug(guest), "10.9.0.2")
+    t.check(lan:members()[1].connected)
     t.equal(connection:domains(), { "one" })
     t.equal(guest:output "uname -s", "Linux")
     guest:run "echo kept > /tmp/x"
