@@ -108,6 +108,9 @@ end
 ---@param text string
 ---@return string
 function M.plain(text)
+    if not text:find "[^\32-\126\n\t]" then
+        return text -- as most text is
+    end
     text = strip_ansi(M.utf8(text))
     if text:find "[\1-\8\11-\31\127]" then
         text = text:gsub("\r+\n", "\n"):gsub("[\1-\8\11-\31\127]", show_control)
@@ -122,7 +125,8 @@ end
 ---@param text string
 ---@return string
 function M.line(text)
-    return (M.plain(text):gsub("[\n\t]", NAMED))
+    text = M.plain(text)
+    return text:find "[\n\t]" and text:gsub("[\n\t]", NAMED) or text
 end
 
 local XML <const> = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&apos;" }
@@ -131,21 +135,24 @@ local XML <const> = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "
 ---@param text string
 ---@return string
 function M.xml(text)
-    return (M.plain(text):gsub("[&<>\"']", XML))
+    text = M.plain(text)
+    return text:find "[&<>\"']" and text:gsub("[&<>\"']", XML) or text
 end
 
 ---The value of an attribute of XML or HTML, for between double quotes.
 ---@param text string
 ---@return string
 function M.attribute(text)
-    return (M.xml(text):gsub("[\n\t]", { ["\n"] = "&#10;", ["\t"] = "&#9;" }))
+    text = M.xml(text)
+    return text:find "[\n\t]" and text:gsub("[\n\t]", { ["\n"] = "&#10;", ["\t"] = "&#9;" }) or text
 end
 
 ---A description in TAP: one line in which nothing is a directive.
 ---@param text string
 ---@return string
 function M.tap(text)
-    return (M.line(text):gsub("\\", "\\\\"):gsub("#", "\\#"))
+    text = M.line(text)
+    return text:find "[\\#]" and text:gsub("[\\#]", "\\%0") or text
 end
 
 ---A value in YAML, in double quotes on one line.
