@@ -20,7 +20,7 @@ local function test_of(test)
 end
 
 local function encode(value)
-    return errors.raise(raw.json.encode(value))
+    return escape.json(errors.raise(raw.json.encode(value)))
 end
 
 -- One a line, so that tools that work by lines can be used, too.
@@ -49,7 +49,7 @@ function M.render(model)
     lines(out, "skipped", model.skipped)
     lines(out, "problems", model.problems)
     out[#out + 1] = "}\n"
-    return escape.json(table.concat(out))
+    return table.concat(out)
 end
 
 return M

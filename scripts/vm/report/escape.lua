@@ -116,7 +116,7 @@ function M.plain(text)
         text = text:gsub("\r+\n", "\n"):gsub("[\1-\8\11-\31\127]", show_control)
     end
     if text:find(HIDDEN_LEADS) then
-        text = text:gsub("[\xC2-\xF4][\x80-\xBF]+", show_hidden)
+        text = text:gsub(HIDDEN_LEADS .. "[\x80-\xBF]+", show_hidden)
     end
     return text
 end
@@ -220,7 +220,10 @@ function M.json(text)
     if not text:find "[\127-\255]" then
         return text
     end
-    return (text:gsub("\127", json_code):gsub("[\xC2-\xF4][\x80-\xBF]+", json_code))
+    if text:find("\127", 1, true) then
+        text = text:gsub("\127", json_code)
+    end
+    return text:find(HIDDEN_LEADS) and text:gsub(HIDDEN_LEADS .. "[\x80-\xBF]+", json_code) or text
 end
 
 ---A file name for an id, which reads like it: "/" becomes "~" and ":" becomes ",", so that every file
