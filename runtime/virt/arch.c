@@ -20,6 +20,7 @@ static const struct vx_arch arches[] = {
         .panic_model = "isa",
         .tcg_cpu_off = "cx16",
         .acpi = true,
+        .generation_id = true,
     },
     {
         .name = "aarch64",
@@ -57,6 +58,7 @@ static const struct vx_arch arches[] = {
         .cdrom_bus = "sata",
         .panic_model = "isa",
         .acpi = true,
+        .generation_id = true,
     },
     {
         .name = "armhf",

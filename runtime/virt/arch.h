@@ -23,6 +23,7 @@ struct vx_arch {
     bool acpi;       /* without UEFI */
     bool root_ports; /* cards are plugged into pcie-root-port, the root bus takes none */
     bool panic_pci;  /* QEMU's pvpanic-pci can be added, which libvirt 9.0 has no name for */
+    bool generation_id; /* QEMU's vmgenid can be had: it needs ACPI */
     bool panic_auto; /* libvirt adds the panic device by itself */
 };
 

@@ -352,6 +352,12 @@ static void add_commandline(struct build *b)
         vx_buf_fmt(&buf, "pvpanic-pci,bus=%s,addr=0x%02x", b->arch->pci_bus, SLOT_PANIC);
         add_args(b, "-device", &buf);
     }
+    /* Its number is new in every QEMU: a guest that was forked or went back to a snapshot sees it
+     * change, and its kernel reseeds its random pool. */
+    if (b->arch->generation_id) {
+        add_arg(b, "-device");
+        add_arg(b, "vmgenid,guid=auto,id=vxgenid");
+    }
     /* A panic is told by an event, and the guest goes on: its kernel says why only after
      * that. */
     add_arg(b, "-action");

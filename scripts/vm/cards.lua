@@ -117,6 +117,19 @@ function M.reset(guest)
     guest.settled, guest.names_known = nil, nil
 end
 
+---The guest has this card no more, and its place is given back.
+---@param guest vm.Guest
+---@param card table
+function M.drop(guest, card)
+    card.network:dismiss(card)
+    for i, each in ipairs(guest.cards) do
+        if each == card then
+            table.remove(guest.cards, i)
+            return
+        end
+    end
+end
+
 ---The guest is no more: its places are given back.
 ---@param guest vm.Guest
 function M.release(guest)

@@ -214,9 +214,11 @@ end
 local function leave_networks(self, networks, undo)
     for _, card in ipairs(table.move(self.cards, 1, #self.cards, 1, {})) do
         if card.network and card.plugged and not card.network.closed then
+            local was = { address = card.address, mac = card.mac, hostname = card.hostname }
             networks[#networks + 1] = card.network
             card.network:unplug(self)
-            undo[#undo + 1] = function() card.network:plug(self) end
+            require("vm.cards").drop(self, card)
+            undo[#undo + 1] = function() card.network:plug(self, was) end
         end
     end
 end

@@ -65,13 +65,7 @@ local function forget(guest, card)
     if card.made then
         return
     end
-    card.network:dismiss(card)
-    for i, each in ipairs(guest.cards) do
-        if each == card then
-            table.remove(guest.cards, i)
-            return
-        end
-    end
+    cards.drop(guest, card)
 end
 
 ---See Network:plug.

@@ -55,6 +55,11 @@ t.test("forks_differ_in_random_numbers_and_agree_on_the_time", function()
     end
 end)
 
+t.test("the_kernel_of_a_fork_sees_that_its_generation_changed", function()
+    local fork <close> = base:fork()
+    t.match(fork:output "dmesg", "crng reseeded due to virtual machine fork")
+end)
+
 t.test("what_a_fork_writes_is_its_own", function()
     local one <close> = base:fork()
     local two <close> = base:fork()

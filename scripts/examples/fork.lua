@@ -1,0 +1,19 @@
+-- Boot and prepare once, then start every test from a live copy of the guest.
+local vm = require "vm"
+
+local begun = vm.now()
+local guest = vm.boot { image = "seed", name = "prepared", memory = "256MiB" }
+guest:run "mkdir /work; echo 'the prepared file' > /work/file; sleep 1000 &"
+print(("booted and prepared in %.1f s"):format(vm.now() - begun))
+
+local base <close> = guest:template()
+
+-- Each test breaks what it likes: the next one starts clean.
+local tests = { "rm -r /work; ! cat /work/file 2>/dev/null", "grep -q prepared /work/file", "pidof sleep >/dev/null" }
+vm.parallel(tests, function(command, i)
+    local started = vm.now()
+    local fork <close> = base:fork { hostname = "test-" .. i }
+    local ready = vm.now() - started
+    fork:run(command)
+    print(("%s: passed, %.1f s after it was asked for: %s"):format(fork:output "hostname", ready, command))
+end, { limit = 2 })
