@@ -20,11 +20,11 @@ struct vx_arch {
     const char *tcg_cpu_off;  /* a feature to leave out under emulation, NULL for none */
     bool tcg_cpu_default; /* there is no "max" of it under emulation: the machine's own cpu */
     enum vx_bus bus;
-    bool acpi;       /* without UEFI */
-    bool root_ports; /* cards are plugged into pcie-root-port, the root bus takes none */
-    bool panic_pci;  /* QEMU's pvpanic-pci can be added, which libvirt 9.0 has no name for */
+    bool acpi;          /* without UEFI */
+    bool root_ports;    /* cards are plugged into pcie-root-port, the root bus takes none */
+    bool panic_pci;     /* QEMU's pvpanic-pci can be added, which libvirt 9.0 has no name for */
     bool generation_id; /* QEMU's vmgenid can be had: it needs ACPI */
-    bool panic_auto; /* libvirt adds the panic device by itself */
+    bool panic_auto;    /* libvirt adds the panic device by itself */
 };
 
 /* By name or alias; NULL when it is unknown. */

@@ -64,7 +64,7 @@ for i, guest in ipairs(booted) do
 end
 show("template of 256 MiB", freezes)
 
-local running, first, waking, closes = {}, {}, {}, {}
+local running, first, closes = {}, {}, {}
 for i = 1, rounds do
     local begun = vm.now()
     local fork = base:fork { wait = "none" }
@@ -77,91 +77,78 @@ local run = show("fork to running", running)
 local command = show("fork to first command", first, (", %.1fx faster than a boot"):format(boot / median(first)))
 show("close", closes)
 
--- The same state in a QEMU that nobody manages: its command line as libvirt made it, without its monitor.
+-- The same state in a QEMU that nobody manages: its command line as libvirt made it, with a monitor on
+-- standard input and a console that goes nowhere.
 local function by_hand(fork)
     local words = {}
     for word in (fs.read(("/proc/%d/cmdline"):format(fork:info().pid)) or ""):gmatch "[^\0]+" do
         words[#words + 1] = word
     end
-    local argv, skip = {}, { ["-chardev"] = true, ["-mon"] = true, ["-sandbox"] = true, ["-serial"] = true }
-    local i = 1
+    local drop = { ["-mon"] = true, ["-sandbox"] = true, ["-add-fd"] = true }
+    local argv, i = { words[1] }, 2
     while i <= #words do
-        if skip[words[i]] or words[i + 1] and words[i + 1]:find("charserial0", 1, true) then
-            i = i + 2
-        elseif words[i]:find "^-object$" and words[i + 1]:find("secret", 1, true) then
-            i = i + 2
-        elseif words[i] == "defer" then
-            argv[#argv + 1] = "exec:cat " .. base.folder .. "/state"
+        local word, value = words[i], words[i + 1] or ""
+        if word == "-S" then
             i = i + 1
+        elseif drop[word] or word == "-object" and value:find('"secret"', 1, true)
+            or word == "-chardev" and not value:find("id=charserial0", 1, true) then
+            i = i + 2
+        elseif word == "-chardev" then
+            table.move({ word, "null,id=charserial0" }, 1, 2, #argv + 1, argv)
+            i = i + 2
         else
-            argv[#argv + 1] = words[i]
+            argv[#argv + 1] = word:gsub("hostfwd=tcp:127%.0%.0%.1:%d+%-:22", "hostfwd=tcp:127.0.0.1:0-:22")
             i = i + 1
         end
     end
-    return argv
+    return table.move({ "-qmp", "stdio" }, 1, 2, #argv + 1, argv)
+end
+
+-- Seconds until it runs.
+local function start_by_hand(argv)
+    local begun = vm.now()
+    local process = assert(raw.process.start { argv = argv, stdin = true })
+    local function ask(line, wanted)
+        local text = ""
+        process:queue(line .. "\n")
+        while not text:find(wanted) do
+            local stream, chunk = process:read(20)
+            if stream == nil then
+                error("QEMU by hand ended: " .. text)
+            end
+            text = text .. chunk
+        end
+        return text
+    end
+    ask('{"execute":"qmp_capabilities"}', '"return"')
+    ask('{"execute":"migrate-set-capabilities","arguments":{"capabilities":'
+        .. '[{"capability":"x-ignore-shared","state":true}]}}', '"return"')
+    ask(('{"execute":"migrate-incoming","arguments":{"uri":"exec:cat %s/state"}}'):format(base.folder), '"return"')
+    while ask('{"execute":"query-status"}', '"running": %a+'):find '"inmigrate"' do
+        vm.sleep(0.001)
+    end
+    ask('{"execute":"cont"}', '"return"')
+    local seconds = vm.now() - begun
+    process:kill(9)
+    process:wait(10)
+    process:close()
+    return seconds
 end
 
 if fs.exists "/proc/self/cmdline" then
     local fork = base:fork { wait = "none" }
     local argv = by_hand(fork)
-    fork:run "true"
     fork:close()
-    local port = 20000 + fs.pid() % 20000
-    local hands = {}
-    for i, word in ipairs(argv) do
-        argv[i] = word:gsub("hostfwd=tcp:127%.0%.0%.1:0%-:22", ("hostfwd=tcp:127.0.0.1:%d-:22"):format(port))
-    end
-    for i, word in ipairs(argv) do
-        if word == "-S" then
-            table.remove(argv, i)
-            break
-        end
-    end
-    -- The capability must be known before the stream is read: it goes over a monitor on standard input.
-    for i, word in ipairs(argv) do
-        if word:find "^exec:cat" then
-            argv[i] = "defer"
-        end
-    end
-    table.move({ "-qmp", "stdio" }, 1, 2, #argv + 1, argv)
-    local disk = argv
-    for _, word in ipairs(disk) do
+    for _, word in ipairs(argv) do
         local path = word:match '"filename":"([^"]*/guests/[^"]*)"'
         if path then
             fs.mkdir_p(path:match "^(.*)/")
-            require("vm.disk").overlay(path, base.folder .. "/" .. path:match "[^/]*$", "qcow2")
+            require("vm.disk").overlay(path, base.info.desc.disks[1].path, "qcow2")
         end
     end
+    local hands = {}
     for i = 1, math.min(rounds, 5) do
-        local begun = vm.now()
-        local process = assert(raw.process.start { argv = argv, stdin = true })
-        local text = ""
-        local function ask(command, wanted)
-            process:queue(command .. "\n")
-            while not text:find(wanted) do
-                local stream, chunk = process:read(20)
-                if stream == nil then
-                    error("QEMU by hand ended: " .. text)
-                end
-                text = text .. chunk
-            end
-            text = ""
-        end
-        ask('{"execute":"qmp_capabilities"}', '"return"')
-        ask('{"execute":"migrate-set-capabilities","arguments":{"capabilities":'
-            .. '[{"capability":"x-ignore-shared","state":true}]}}', '"return"')
-        ask(('{"execute":"migrate-incoming","arguments":{"uri":"exec:cat %s/state"}}'):format(base.folder), '"return"')
-        local status = ""
-        repeat
-            process:queue '{"execute":"query-status"}\n'
-            local _, chunk = process:read(20)
-            status = status .. (chunk or "")
-        until status:find '"status": "paused"' or status:find '"status": "running"' or #status > 100000
-        ask('{"execute":"cont"}', '"return"')
-        hands[i] = vm.now() - begun
-        process:kill(9)
-        process:wait(10)
-        process:close()
+        hands[i] = start_by_hand(argv)
     end
     local hand = show("QEMU by hand to running", hands)
     print(("%-44s %7.3f s more, %.2fx"):format("fork to running, beside it", run - hand, run / hand))
