@@ -101,7 +101,8 @@ end)
 t.test("functions_in_tables_and_metatables_count", function()
     local text = "local M = { f = function() return %d end } return function() return M.f() end"
     differ(text:format(1), text:format(2))
-    text = "local M = setmetatable({}, { __index = function() return %d end }) return function() return M.x end"
+    text = "local M = setmetatable({}, { __name = 'Mine', __index = function() return %d end })\n"
+        .. "return function() return M.x end"
     differ(text:format(1), text:format(2))
 end)
 

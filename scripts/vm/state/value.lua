@@ -123,9 +123,10 @@ local function sorted_keys(self, value, path)
     return keys
 end
 
+-- What the library calls an object of its own; nil for others.
 local function thing(meta)
     local name = type(meta) == "table" and rawget(meta, "__name")
-    return type(name) == "string" and name or nil
+    return type(name) == "string" and name:find "^vm%." and name or nil
 end
 
 function Writer:table(value, path)
