@@ -31,10 +31,7 @@ void vx_conn_ref(struct vx_conn *conn)
 
 static int close_work(struct vx_call *call)
 {
-    for (int i = 0; i < CONN_CALLBACKS; i++) {
-        if (call->callbacks[i] >= 0)
-            virConnectDomainEventDeregisterAny(call->vir, call->callbacks[i]);
-    }
+    feed_unregister(call->vir, call->callbacks);
     return 0; /* the reference itself is dropped with the call's */
 }
 

@@ -214,14 +214,16 @@ static void arrive(void *arg)
     free(posted);
 }
 
+/* domain is NULL for what is about the connection itself. */
 static void post_event(struct conn_feed *feed, virDomainPtr domain, const char *name,
                        const char *reason, const char *own)
 {
     struct posted *posted = vx_zalloc(sizeof *posted);
     struct vx_event *event = vx_zalloc(sizeof *event);
 
-    event->domain = vx_strdup(virDomainGetName(domain));
-    virDomainGetUUIDString(domain, event->uuid);
+    event->domain = vx_strdup(domain != NULL ? virDomainGetName(domain) : "");
+    if (domain != NULL)
+        virDomainGetUUIDString(domain, event->uuid);
     event->event = name;
     event->reason = reason;
     event->status = -1;
@@ -231,7 +233,8 @@ static void post_event(struct conn_feed *feed, virDomainPtr domain, const char *
     posted->event = event;
     pthread_mutex_lock(&feed->lock);
     if (feed->loop != NULL) {
-        event->pid = domain_pid(feed->root, event->domain);
+        if (domain != NULL)
+            event->pid = domain_pid(feed->root, event->domain);
         atomic_fetch_add(&feed->refs, 1);
         vx_loop_post(feed->loop, arrive, posted);
         posted = NULL;
@@ -268,6 +271,26 @@ static void on_io_error(virConnectPtr vir, virDomainPtr domain, const char *path
                reason != NULL && reason[0] != '\0' ? reason : NULL);
 }
 
+static void on_close(virConnectPtr vir, int reason, void *arg)
+{
+    (void)vir;
+    if (reason != VIR_CONNECT_CLOSE_REASON_CLIENT)
+        post_event(arg, NULL, "disconnected",
+                   reason == VIR_CONNECT_CLOSE_REASON_KEEPALIVE ? "no sign of life"
+                   : reason == VIR_CONNECT_CLOSE_REASON_EOF     ? "it closed the connection"
+                                                                : "an error",
+                   NULL);
+}
+
+void feed_unregister(virConnectPtr vir, const int ids[CONN_CALLBACKS])
+{
+    for (int i = 0; i < CONN_CALLBACKS; i++) {
+        if (ids[i] >= 0)
+            virConnectDomainEventDeregisterAny(vir, ids[i]);
+    }
+    virConnectUnregisterCloseCallback(vir, on_close);
+}
+
 int feed_register(struct conn_feed *feed, virConnectPtr vir, int ids[CONN_CALLBACKS],
                   struct vx_err *err)
 {
@@ -292,6 +315,9 @@ int feed_register(struct conn_feed *feed, virConnectPtr vir, int ids[CONN_CALLBA
             return err_libvirt(err, "cannot listen to the events of the connection");
         ids[i] = -1;
     }
+    atomic_fetch_add(&feed->refs, 1);
+    if (virConnectRegisterCloseCallback(vir, on_close, feed, feed_gone) < 0)
+        feed_unref(feed); /* a driver without a daemon that could go */
     return 0;
 }
 

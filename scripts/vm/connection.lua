@@ -20,6 +20,20 @@ local EMBED <const> = "qemu:///embed"
 
 local open = {} -- uri -> connection, or an event while it is being opened
 
+-- Nothing more is heard of the guests, and nothing more can be asked: their waits end. The next
+-- vm.connect opens a connection anew.
+local function disconnected(self, why)
+    if open[self.uri] == self then
+        open[self.uri] = nil
+    end
+    self.gone = ("libvirt's daemon behind %s is gone (%s); when it runs again (systemctl start libvirtd), close " ..
+        "this guest and boot it anew"):format(self.uri, why)
+    raw.log.write("error", nil, ("%s: libvirt's daemon is gone (%s)"):format(self.uri, why))
+    for _, guest in pairs(self.guests) do
+        guest:fail_waits("connection", self.gone)
+    end
+end
+
 -- Hands each of libvirt's events to its guest until the connection is closed.
 local function take_events(self)
     while true do
@@ -37,7 +51,9 @@ local function take_events(self)
             end
         end
         local guest = self.guests[event.domain]
-        if guest then
+        if event.event == "disconnected" then
+            disconnected(self, event.reason)
+        elseif guest then
             guest:on_event(event)
         end
     end
@@ -102,6 +118,29 @@ function M.guests()
     return list
 end
 
+-- Seconds for a daemon that is started anew.
+local RETURN <const> = 15
+
+---For a guest whose daemon went away: its domain as the daemon of now knows it, if it does.
+---@param guest vm.Guest
+---@return userdata|nil domain
+---@return userdata connection to be kept as long as the domain is used
+---@private
+function Connection:found_again(guest)
+    local deadline = raw.task.now() + RETURN
+    local again, err = raw.virt.open(self.uri, {})
+    while not again and raw.task.now() < deadline do
+        raw.task.sleep(0.2)
+        again, err = raw.virt.open(self.uri, {})
+    end
+    if not again then
+        errors.fail("connection", "guest %s: close: libvirt's daemon is gone and did not come back (%s); once it " ..
+            "runs, remove the guest by 'virsh -c %s destroy %s' and 'undefine'", guest.name, err.message, self.uri,
+            guest.name)
+    end
+    return again:lookup(guest.name), again
+end
+
 ---Whether the connection can still be used.
 ---@return boolean
 function Connection:is_open()
@@ -136,10 +175,13 @@ end
 
 ---Closes the guests of this run and the connection. Harmless when repeated.
 function Connection:close()
-    if not self:is_open() then
+    if self.closed then
         return
     end
-    open[self.uri] = nil
+    self.closed = true
+    if self:is_open() then
+        open[self.uri] = nil
+    end
     local guests = {}
     for _, guest in pairs(self.guests) do
         guests[#guests + 1] = guest

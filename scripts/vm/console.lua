@@ -1,6 +1,7 @@
 -- A guest's serial console: the log that QEMU writes, followed as it grows.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
+local panic = require "vm.panic"
 local task = require "vm.task"
 
 local M = {}
@@ -11,9 +12,6 @@ Console.__index = Console
 
 local KEEP <const> = 1024 * 1024 -- bytes kept in memory; the file has all
 local CHUNK <const> = 65536
-
--- What a kernel says when it gives up: Linux; FreeBSD and OpenBSD (at the start of a line).
-local panics = { "Kernel panic - not syncing", "\npanic: " }
 
 ---Follows a console log, which is made if it does not exist.
 ---@param path string
@@ -30,6 +28,7 @@ function M.follow(path, on_panic)
         boot = 0, -- offset at which the present boot began
         calm = 0, -- offset up to which a panic is an old one
         grown = raw.task.event(),
+        stamps = false, -- whether Linux has said something with a stamp
         on_panic = on_panic,
     }, Console)
     self.watch = errors.raise(raw.fs.watch(path))
@@ -58,14 +57,11 @@ function Console:read_more()
     local from = math.max(1, #self.text - 200, self.calm - self.start + 1)
     self.text = self.text .. chunk
     if not self.panicked then
-        for _, pattern in ipairs(panics) do
-            local at = self.text:find(pattern, from, true)
-            local line = at and self.text:match("^%s*([^\r\n]*)[\r\n]", at) -- whole, so far
-            if line then
-                self.panicked = true
-                self.on_panic(M.last_lines(line, 1))
-                break
-            end
+        self.stamps = self.stamps or panic.stamps(self.text, from)
+        local line = panic.line(self.text, from, self.stamps)
+        if line then
+            self.panicked = true
+            self.on_panic(M.last_lines(line, 1))
         end
     end
     if #self.text > KEEP then
@@ -96,6 +92,7 @@ function Console:new_boot()
     self.boot = self:size()
     self.waited = math.max(self.waited, self.boot)
     self:forget_panic()
+    self.stamps = false
 end
 
 ---The guest is as if it had not panicked: only what comes from now on counts.

@@ -25,4 +25,35 @@ do
 end
 t.equal(connection:domains(), {})
 t.raises(function() vm.connect("test:///default"):create { image = "seed" } end, "unsupported", "test:///default")
+
+-- The daemon is stopped and started anew: waits end and say so, and the guest can be removed.
+do
+    local guest <close> = connection:create { image = "seed", name = "two", memory = "256MiB" }
+    guest:start { wait = "none" }
+    local waiting = vm.spawn(function()
+        return vm.try(guest.wait_console, guest, "never said", { timeout = 60 })
+    end)
+    vm.sleep(0.1)
+    local begun = vm.now()
+    assert(os.execute [[
+        pid=$(cat /run/libvirt/test.pid)
+        kill "$pid"
+        while kill -0 "$pid" 2>/dev/null && [ "$(cut -d' ' -f3 "/proc/$pid/stat")" != Z ]; do sleep 0.05; done
+    ]])
+    local _, err = waiting:join()
+    t.equal(err.kind, "connection")
+    t.match(err.message, "daemon behind qemu:///system is gone")
+    t.match(err.message, "boot it anew")
+    t.check(vm.now() - begun < 20, "it was noticed late")
+    t.raises(function() guest:run "true" end, "connection", "daemon behind qemu:///system is gone")
+    assert(os.execute "rm -f /run/libvirt/test.pid; /usr/sbin/libvirtd -d --timeout 600 --pid-file /run/libvirt/test.pid")
+end
+local fresh = vm.connect "qemu:///system"
+t.check(fresh ~= connection, "the connection that was lost was handed out again")
+t.equal(fresh:domains(), {})
+do
+    local guest <close> = fresh:create { image = "seed", name = "two", memory = "256MiB" }
+    guest:start { wait = "none" }
+    t.equal(guest:state(), "running")
+end
 print "all seen"

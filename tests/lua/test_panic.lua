@@ -1,0 +1,34 @@
+-- Which console text is a kernel's panic, and which is only printed by a program.
+local t = require "harness"
+local panic = require "vm.panic"
+
+local linux <const> = "[    0.000000] Linux version 6.12\r\n[    1.5] Run /init\r\n"
+
+local function line(text)
+    return panic.line(text, 1, panic.stamps("\n" .. text, 1))
+end
+
+t.test("a panic of linux is one, with a stamp, with the caller, after other text on the line", function()
+    local words = "Kernel panic - not syncing: sysrq triggered crash"
+    t.equal(line(linux .. "[   12.345678] " .. words .. "\r\n"), words)
+    t.equal(line(linux .. "[   12.345678][    T1] " .. words .. "\r\n"), words)
+    t.equal(line(linux .. "login: [   12.345678] " .. words .. "\r\n"), words)
+end)
+
+t.test("a kernel that does not stamp its lines is believed", function()
+    t.equal(line "Linux version 6\nKernel panic - not syncing: x\n", "Kernel panic - not syncing: x")
+    t.equal(line "FreeBSD\npanic: ufs_dirbad\n", "panic: ufs_dirbad")
+end)
+
+t.test("a program that prints the same words is no panic where linux stamps its lines", function()
+    t.equal(line(linux .. "Kernel panic - not syncing: I am a program\r\n"), nil)
+    t.equal(line(linux .. "panic: runtime error: index out of range\r\n"), nil)
+    local both = linux .. "Kernel panic - not syncing: no\r\n[  9.1] Kernel panic - not syncing: yes\r\n"
+    t.equal(line(both), "Kernel panic - not syncing: yes")
+end)
+
+t.test("a line that has not come whole is waited for", function()
+    t.equal(line(linux .. "[   12.345678] Kernel panic - not syncing: sys"), nil)
+end)
+
+t.finish()
