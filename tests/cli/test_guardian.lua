@@ -4,43 +4,13 @@ local vm = require "vm"
 local host = require "vm.host"
 local t = require "harness"
 local cli = require "cli.cli"
+local standin = require "cli.standin"
 
 local fs, run = vm.raw.fs, vm.raw.run
 
 local KILL <const>, TERM <const>, INT <const> = 9, 15, 2
 
--- A script that opens a run, starts stand-ins for QEMU, says where and waits.
-local HOLD <const> = [[
-    local r = require "vm.run".open()
-    require "vm.run".ram_file("guest.ram", 4 * 2^20 // 1)
-    io.open(r.dir .. "/disk.qcow2", "w"):close()
-    for _, folder in ipairs { r.root, r.dir } do
-        os.execute("setsid tail -f /dev/null -- stand-in=" .. folder
-            .. "/x,id=1 >/dev/null 2>&1 </dev/null &")
-    end
-    -- Not before they are what they stand in for: the shells that start them name the folder, too.
-    local function ready(wanted, paths)
-        for _, process in ipairs(vm.raw.run.processes(paths)) do
-            wanted = process.name == "tail" and wanted - 1 or wanted
-        end
-        return wanted == 0
-    end
-    while not ready(2, { r.root, r.dir }) do vm.sleep(0.02) end
-    print("up", r.id, r.root, r.dir, r.ram or r.dir, vm.raw.fs.pid())
-    io.stdout:flush()
-    vm.sleep(1000)
-]]
-
-local function start_run(first)
-    local process = cli.start { "-e", (first or "") .. HOLD }
-    local id, root, dir, ram, pid = process:expect(1, "up\t(%x+)\t(%S+)\t(%S+)\t(%S+)\t(%d+)\n")
-    return process, { id = id, root = root, dir = dir, ram = ram, pid = tonumber(pid) }
-end
-
-local function is_gone(r)
-    return not (fs.exists(r.root) or fs.exists(r.dir) or fs.exists(r.ram) or fs.exists(r.root .. ".run"))
-        and #assert(run.processes { r.root, r.dir }) == 0
-end
+local start_run, is_gone = standin.start, standin.is_gone
 
 t.test("a_killed_runtime_leaves_nothing_after_seconds", function()
     local process <close>, r = start_run()

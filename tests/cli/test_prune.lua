@@ -2,34 +2,13 @@
 local vm = require "vm"
 local t = require "harness"
 local cli = require "cli.cli"
+local standin = require "cli.standin"
 
 local fs, run = vm.raw.fs, vm.raw.run
 
 local KILL <const>, STOP <const>, INT <const> = 9, 19, 2
 
--- A run with a stand-in for QEMU: a tail whose command line names the run's folder.
-local HOLD <const> = [[
-    local r = require "vm.run".open()
-    require "vm.run".ram_file("guest.ram", 4 * 2^20 // 1)
-    os.execute("setsid tail -f /dev/null -- stand-in=" .. r.root .. "/x >/dev/null 2>&1 </dev/null &")
-    -- Not before they are what they stand in for: the shells that start them name the folder, too.
-    local function ready(wanted, paths)
-        for _, process in ipairs(vm.raw.run.processes(paths)) do
-            wanted = process.name == "tail" and wanted - 1 or wanted
-        end
-        return wanted == 0
-    end
-    while not ready(1, { r.root }) do vm.sleep(0.02) end
-    print("up", r.id, r.root, r.dir, r.ram or r.dir)
-    io.stdout:flush()
-    vm.sleep(1000)
-]]
-
-local function start_run()
-    local process = cli.start { "-e", HOLD }
-    local id, root, dir, ram = process:expect(1, "up\t(%x+)\t(%S+)\t(%S+)\t(%S+)\n")
-    return process, { id = id, root = root, dir = dir, ram = ram }
-end
+local start_run, is_gone = standin.start, standin.is_gone
 
 -- A run of which only its files and its QEMU are left.
 local function dead_run()
@@ -44,17 +23,11 @@ local function dead_run()
     return r
 end
 
-local function is_gone(r)
-    return not (fs.exists(r.root) or fs.exists(r.dir) or fs.exists(r.ram) or fs.exists(r.root .. ".run"))
-        and #assert(run.processes { r.root, r.dir }) == 0
-end
-
 t.test("prune_kills_and_removes_what_a_dead_run_left_and_says_so", function()
     local r = dead_run()
     local result = cli.run { "prune" }
     t.equal(result.status, 0, result.stderr)
-    local locks = fs.read("/proc/locks", 65536) or ""
-    t.check(result.stdout ~= "nothing to remove\n", "somebody holds the lock of the run: " .. locks)
+    t.check(result.stdout ~= "nothing to remove\n", "held by: " .. standin.holders(r))
     t.match(result.stdout, "run " .. r.id .. ": process %d+ %(%w+%) killed")
     t.match(result.stdout, "run " .. r.id .. ": " .. r.root:gsub("%-", "%%-") .. " removed")
     t.match(result.stdout, "run " .. r.id .. ": " .. r.ram:gsub("%-", "%%-") .. " removed")
@@ -73,7 +46,7 @@ t.test("a_dry_run_says_what_would_go_and_leaves_it", function()
     local found = assert(vm.raw.json.decode(result.stdout))
     t.equal(found.count, 1)
     t.equal(found.runs[1].id, r.id)
-    t.equal(#found.runs[1].processes, 1)
+    t.equal(#found.runs[1].processes, 2)
     t.equal(found.runs[1].done, false)
     t.check(fs.exists(r.root) and fs.exists(r.ram), "it was removed")
     t.equal(#run.processes { r.root }, 1)

@@ -46,7 +46,7 @@ do
     t.match(err.message, "boot it anew")
     t.check(vm.now() - begun < 20, "it was noticed late")
     t.raises(function() guest:run "true" end, "connection", "daemon behind qemu:///system is gone")
-    assert(os.execute "rm -f /run/libvirt/test.pid; /usr/sbin/libvirtd -d --timeout 600 --pid-file /run/libvirt/test.pid")
+    assert(os.execute "/usr/sbin/libvirtd -d --timeout 600 --pid-file /run/libvirt/again.pid")
 end
 local fresh = vm.connect "qemu:///system"
 t.check(fresh ~= connection, "the connection that was lost was handed out again")

@@ -4,9 +4,9 @@ local vm = require "vm"
 local t = require "harness"
 local host = require "vm.host"
 local cli = require "cli.cli"
+local standin = require "cli.standin"
 
-local fs, run = vm.raw.fs, vm.raw.run
-
+local is_gone = standin.is_gone
 local KILL <const>, STOP <const>, INT <const> = 9, 19, 2
 
 if not host.which "qemu-system-x86_64" or not host.which "qemu-img" then
@@ -40,18 +40,9 @@ local function start_run(until_text)
     return process, { id = id, root = root, dir = dir, ram = ram }
 end
 
-local function qemus(r)
-    return assert(run.processes { r.root, r.dir })
-end
-
-local function is_gone(r)
-    return not (fs.exists(r.root) or fs.exists(r.dir) or fs.exists(r.ram) or fs.exists(r.root .. ".run"))
-        and #qemus(r) == 0
-end
-
 t.test("guests_of_a_killed_runtime_are_gone_within_seconds", function()
     local process <close>, r = start_run "\nup\n"
-    t.equal(#qemus(r), 2)
+    t.equal(#standin.processes(r), 2)
     process:kill(KILL)
     cli.wait_for("the guests to be gone", function() return is_gone(r) end, 15)
 end)
@@ -80,7 +71,7 @@ t.test("prune_clears_up_guests_whose_guardian_was_killed_too", function()
     os.execute(("kill -%d %d"):format(KILL, t.check(cli.guardian(r.id), "no guardian")))
     process:kill(KILL)
     process:finish()
-    t.equal(#qemus(r), 2)
+    t.equal(#standin.processes(r), 2)
     local result = cli.run({ "prune" }, OPTS)
     t.equal(result.status, 0, result.stderr)
     t.equal(select(2, result.stdout:gsub("%(qemu%-[^)]*%) killed", "")), 2, result.stdout)

@@ -173,4 +173,34 @@ function M.entry(type, name, opts)
     return head .. content .. ("\0"):rep(-#content % 512)
 end
 
+---What a file of copy tests begins with: a server, and two folders that are empty when a test starts.
+---@param t table the harness
+---@return table { rig, guest_dir, host_dir, test, g, h }
+function M.suite(t)
+    local rig, why = M.start()
+    if not rig then
+        t.test("file copy over SSH", function() t.skip(why) end)
+        t.finish()
+    end
+    local self = { rig = rig, guest_dir = rig.dir .. "/guest", host_dir = rig.dir .. "/host-files" }
+    function self.g(name) return self.guest_dir .. "/" .. name end
+    function self.h(name) return self.host_dir .. "/" .. name end
+    -- Each test has a fresh connection, and leaves no name of ours behind.
+    function self.test(name, fn)
+        t.test(name, function()
+            M.sh("chmod -R u+rwx %s %s 2>/dev/null; rm -rf %s %s; mkdir %s %s", self.guest_dir, self.host_dir,
+                self.guest_dir, self.host_dir, self.guest_dir, self.host_dir)
+            rig:tar "gnu"
+            local machine <close> = rig:connect()
+            fn(machine)
+            for _, dir in ipairs { self.guest_dir, self.host_dir } do
+                for _, item in ipairs(raise(raw.tree.walk(dir, {}))) do
+                    t.check(not item.path:find "%.vmatrix%-", "left behind: " .. item.path)
+                end
+            end
+        end)
+    end
+    return self
+end
+
 return M

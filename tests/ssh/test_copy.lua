@@ -5,33 +5,9 @@ local t = require "harness"
 local rigs = require "ssh.copyrig"
 local raise = require("vm.errors").raise
 
-local rig, why = rigs.start()
-if not rig then
-    t.test("file copy over SSH", function() t.skip(why) end)
-    t.finish()
-end
-
-local guest_dir = rig.dir .. "/guest"
-local host_dir = rig.dir .. "/host-files"
-
--- Each test starts with empty folders on both sides and a fresh connection.
-local function test(name, fn)
-    t.test(name, function()
-        rigs.sh("chmod -R u+rwx %s %s 2>/dev/null; rm -rf %s %s; mkdir %s %s", guest_dir, host_dir, guest_dir,
-            host_dir, guest_dir, host_dir)
-        rig:tar "gnu"
-        local machine <close> = rig:connect()
-        fn(machine)
-        for _, dir in ipairs { guest_dir, host_dir } do
-            for _, item in ipairs(raise(raw.tree.walk(dir, {}))) do
-                t.check(not item.path:find "%.vmatrix%-", "left behind: " .. item.path)
-            end
-        end
-    end)
-end
-
-local function g(name) return guest_dir .. "/" .. name end
-local function h(name) return host_dir .. "/" .. name end
+local suite = rigs.suite(t)
+local rig, test, g, h = suite.rig, suite.test, suite.g, suite.h
+local host_dir = suite.host_dir
 
 t.baseline()
 
