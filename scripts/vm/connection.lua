@@ -121,12 +121,11 @@ end
 -- Seconds for a daemon that is started anew.
 local RETURN <const> = 15
 
----For a guest whose daemon went away: its domain as the daemon of now knows it, if it does.
+---For a guest whose daemon went away: its domain becomes what the daemon of now knows by its name, or nil.
 ---@param guest vm.Guest
----@return userdata|nil domain
 ---@return userdata connection to be kept as long as the domain is used
 ---@private
-function Connection:found_again(guest)
+function Connection:find_again(guest)
     local deadline = raw.task.now() + RETURN
     local again, err = raw.virt.open(self.uri, {})
     while not again and raw.task.now() < deadline do
@@ -138,7 +137,8 @@ function Connection:found_again(guest)
             "runs, remove the guest by 'virsh -c %s destroy %s' and 'undefine'", guest.name, err.message, self.uri,
             guest.name)
     end
-    return again:lookup(guest.name), again
+    guest.domain = again:lookup(guest.name)
+    return again
 end
 
 ---Whether the connection can still be used.

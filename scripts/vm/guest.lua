@@ -339,14 +339,8 @@ local function close_steps(self)
     end
     if self.domain then
         try(function()
-            local keep
-            if self.connection.gone then
-                self.domain, keep = self.connection:found_again(self)
-                if not self.domain then
-                    return
-                end
-            end
-            local _ <close> = keep
+            local _ <close> = self.connection.gone and self.connection:find_again(self)
+            if not self.domain then return end
             local state = self.domain:state()
             if state ~= nil and state ~= "shutoff" then
                 local done, err = self.domain:destroy()

@@ -89,8 +89,13 @@ function M.history()
 end
 
 ---Where the RAM of guests may be kept without a disk; nil where there is no such file system.
+---VMATRIX_RAM names another folder than /dev/shm.
 ---@return string|nil
 function M.ram()
+    local place = os.getenv "VMATRIX_RAM"
+    if place and place:find "^/" then
+        return shared(place)
+    end
     if raw.exists "/dev/shm" then
         return shared "/dev/shm"
     end

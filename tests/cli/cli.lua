@@ -11,7 +11,8 @@ M.binary = os.getenv "VMATRIX" or arg[-1]
 -- sockets are made below it.
 M.folder = assert(raw.fs.mkdtemp "/tmp/vmt-")
 local env = { "env", "XDG_RUNTIME_DIR=" .. M.folder, "XDG_STATE_HOME=" .. M.folder .. "/state",
-    "XDG_CACHE_HOME=" .. M.folder .. "/cache" }
+    "XDG_CACHE_HOME=" .. M.folder .. "/cache",
+    "VMATRIX_RAM=" .. M.folder } -- in /dev/shm everybody's prune would look for it
 
 ---The argument list that starts the binary with these arguments. opts.env adds NAME=VALUE strings.
 function M.argv(args, opts)
