@@ -284,7 +284,8 @@ static int finish_event(lua_State *L, struct wait *wait)
  *   { domain = name, uuid =, event =, reason =, pid =, signal =, status =, lost = }
  * event: "defined" "undefined" "started" "suspended" "resumed" "shutdown" "stopped" "crashed"
  * "pmsuspended" "rebooted" "io_error", and "disconnected", of no domain (""), when the daemon
- * behind the connection is gone; reason is libvirt's ("booted", "destroyed", "crashed", "failed", "panicked", "enospc", ...). pid is QEMU's where it is known, signal or status how
+ * behind the connection is gone; reason is libvirt's ("booted", "destroyed", "crashed",
+ * "failed", "panicked", "enospc", ...). pid is QEMU's where it is known, signal or status how
  * QEMU ended (embedded driver on Linux), lost the number of events dropped before this one: 256
  * are kept. One task at a time. Returns nil, err (kind "closed") once the connection is closed.
  */
