@@ -236,6 +236,49 @@ return vm.matrix {
     })
 end)
 
+t.test("one_step_needs_no_list", function()
+    says([[
+return vm.matrix {
+    prepare = vm.step { name = "source", uses = "image", run = function(g) g:run "true" end },
+    tests = { check = function() end },
+}]], { "^3: step 'source': uses: unknown axis 'image'" })
+end)
+
+-- Nothing but a mistake may come of it: an error in the middle would hide the other ones.
+t.test("whatever_is_said_for_a_key_is_a_mistake_at_worst", function()
+    local earlier, select_tests = require "vm.matrix.earlier", require "vm.matrix.select"
+    local circle, nothing = {}, function() end
+    circle[1], circle.circle = circle, circle
+    local junk = { 0, -1, 1.5, 0 / 0, "", "x", "../..", "a\0b", true, false, nothing, {}, { {} }, { 1 }, { "x" },
+        { x = 1 }, { x = {} }, { [2] = "x" }, { { x = "y" } }, { name = "n" }, { { name = "n" } }, { nothing }, { x = nothing },
+        { run = 1 }, { { run = nothing, name = "n", from = "n" } }, circle, setmetatable({}, { __index = error }),
+        function() return 1 end, function(cell) return cell end, function() error {} end, { [{}] = 1, [nothing] = 2 } }
+    local keys = { "name", "axes", "exclude", "include", "when", "guest", "guests", "prepare", "tests", "setup",
+        "teardown", "tags", "timeout", "cell_timeout", "retries", "artifacts", "env", "secrets", "max_parallel",
+        "priority", "isolation", "inputs", "unknown", 1, true }
+    local test_keys = { "run", "when", "from", "tags", "timeout", "retries", "env", "artifacts", "secrets", "variants",
+        "expect_fail", "priority", "name", "unknown", 1 }
+    local function try(def)
+        local found = problems.new()
+        local all = plan.all({ vm.matrix(def) }, { problems = found })
+        for _, matrix in ipairs(all.matrices) do
+            earlier.digest(matrix, found)
+        end
+        if #found.list == 0 then
+            select_tests.choose(all, { pairwise = true })
+        end
+        t.equal(#found:lines(), #found.list)
+    end
+    for _, value in ipairs(junk) do
+        for _, key in ipairs(keys) do
+            try { axes = { a = { "1", "2" } }, tests = { n = nothing }, [key] = value }
+        end
+        for _, key in ipairs(test_keys) do
+            try { axes = { a = { "1", "2" } }, tests = { n = { run = nothing, [key] = value } } }
+        end
+    end
+end)
+
 t.test("files_that_fail_or_return_nothing_are_mistakes_and_the_others_are_read_all_the_same", function()
     says({ "local x = = 1", "\nerror 'on purpose'", "vm.sleep 'soon'", "return {}", [[
 return { vm.matrix { tests = {} } }]] }, {

@@ -100,6 +100,23 @@ t.test("a_run_that_was_killed_is_gone_on_with_and_has_all_verdicts_then", functi
     t.match(result.stderr, "nothing to run")
 end)
 
+t.test("an_interrupt_ends_the_run_in_order_and_the_reports_are_written", function()
+    local folder = project("interrupted", [[
+        a = { priority = 1, run = function(m) m:run "true" end },
+        b = function() vm.sleep(60) end,]])
+    local argv = cli.argv { "test", "--jobs", "1", "--format", "junit=junit.xml" }
+    local process <close> = assert(vm.raw.process.start { argv = argv, cwd = folder })
+    local results = folder .. "/.vmatrix/runs/last/results"
+    cli.wait_for("a verdict", function() return #(fs.list(results) or {}) > 0 end, 60)
+    process:kill(2)
+    while process:read(30) do end -- luacheck: ignore 542
+    t.equal(process:wait(30), 130)
+    local found = outcomes(folder)
+    t.check(found["n=1:a"] == "passed" or found["n=2:a"] == "passed", "a verdict was lost")
+    t.equal({ found["n=1:b"], found["n=2:b"] }, { "interrupted", "interrupted" })
+    t.match(assert(fs.read(folder .. "/junit.xml", 1 << 20)), "interrupted")
+end)
+
 t.test("what_the_command_line_says_counts_more_than_the_matrix", function()
     local folder = project("override", [[
         slow = { timeout = "1h", retries = 3, run = function() vm.sleep(30) end },]])

@@ -33,6 +33,20 @@ local spec = {
     isolation = { "string", one_of = { "test", "cell" } },
 }
 
+-- A table that is no plain one (that of vm.params, say, raises for names that it does not have) as a
+-- plain one. Guests and steps may be objects.
+local function plain(key, value)
+    if type(value) ~= "table" or getmetatable(value) == nil or key == "guest" or key == "guests"
+        or getmetatable(value) == require("vm.state.step").Step then
+        return value
+    end
+    local copy = {}
+    for name, item in next, value do
+        copy[name] = item
+    end
+    return copy
+end
+
 ---Checks each key of a table on its own against a description as options.check takes it.
 ---@param problems vm.matrix.Problems
 ---@param matrix table
@@ -57,7 +71,7 @@ function M.keys(problems, matrix, path, what, given, rules)
             problems:try(matrix, at, options.check, what, { [key] = given[key] }, rules)
         end
         if checked then
-            out[key] = checked[key]
+            out[key] = plain(key, checked[key])
         end
     end
     return out
@@ -235,8 +249,15 @@ local function check_guest(problems, matrix, out)
 end
 
 local function check_steps(problems, matrix, steps)
+    local is_step = require("vm.state.step").Step
+    if getmetatable(steps) == is_step then
+        return { steps }
+    end
+    local out = {}
     for i, step in ipairs(steps) do
-        if getmetatable(step) ~= require("vm.state.step").Step then
+        if getmetatable(step) == is_step then
+            out[#out + 1] = step
+        else
             problems:add(matrix, { "prepare", i }, "vm.matrix: prepare[%d]: a step from vm.step expected, got %s", i,
                 options.show(step))
         end
@@ -247,6 +268,7 @@ local function check_steps(problems, matrix, steps)
                 "vm.matrix: prepare: a list of steps expected, and it has the key %s", options.show(key))
         end
     end
+    return out
 end
 
 ---Checks a definition. Returns what it says, completed, as the plan has it; what is wrong is left out
@@ -271,11 +293,10 @@ function M.matrix(given, problems)
     local file = names.clean((matrix.file:match "([^/]+)$" or ""):gsub("%.lua$", ""))
     matrix.name = matrix.prefix or (file ~= "" and file or "matrix")
     matrix.axes = check_axes(problems, matrix, def.axes or {})
-    matrix.prepare = def.prepare or {}
+    matrix.prepare = check_steps(problems, matrix, def.prepare or {})
     matrix.isolation = def.isolation or "test"
     matrix.priority = def.priority or 0
     check_guest(problems, matrix, matrix)
-    check_steps(problems, matrix, matrix.prepare)
     tests.check(problems, matrix, M)
     return matrix
 end

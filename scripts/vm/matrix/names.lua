@@ -57,27 +57,28 @@ function M.is_glob(text)
     return text:find("[*?]") ~= nil
 end
 
+local function is_one(value, wanted)
+    if wanted == value.value then
+        return true
+    elseif type(wanted) == "string" then
+        return wanted == value.name or (M.is_glob(wanted) and value.name:find(M.pattern(wanted)) ~= nil)
+    end
+    return type(wanted) == "table" and wanted.name ~= nil and tostring(wanted.name) == value.name
+end
+
 ---Whether an axis's value is what a rule asks for: a value, a name or glob, or a list of these.
 ---@param value { name: string, value: any }
 ---@param wanted any
 ---@return boolean
 function M.matches(value, wanted)
-    if type(wanted) == "table" then
-        if wanted == value.value then
-            return true
-        elseif wanted.name ~= nil then
-            return tostring(wanted.name) == value.name
-        end
+    if is_one(value, wanted) then
+        return true
+    elseif type(wanted) == "table" and wanted.name == nil then
         for _, one in ipairs(wanted) do
-            if M.matches(value, one) then
+            if is_one(value, one) then
                 return true
             end
         end
-        return false
-    elseif wanted == value.value then
-        return true
-    elseif type(wanted) == "string" then
-        return wanted == value.name or (M.is_glob(wanted) and value.name:find(M.pattern(wanted)) ~= nil)
     end
     return false
 end

@@ -64,7 +64,11 @@ end
 ---@param made table
 ---@return boolean
 function M.is_machine(made)
-    return type(made) == "userdata" or type(made.exec) == "function"
+    if type(made) == "userdata" then
+        return true
+    end
+    local ok, exec = pcall(function() return made.exec end) -- some tables raise for what they have not
+    return ok and type(exec) == "function"
 end
 
 local function check_options(given, limit)
@@ -98,6 +102,14 @@ local function checker(limit)
     end
 end
 
+-- Where faults of guests are said to be: the first when it is a function, the rest as a path otherwise.
+local function place_of(given)
+    if type(given[1]) == "function" then
+        return given[1]
+    end
+    return table.move(given, 2, #given, 1, {})
+end
+
 ---Checks the guests of a matrix's cells; cells that are skipped are left alone.
 ---@param matrix table
 ---@param cells table[]
@@ -107,22 +119,24 @@ function M.guests(matrix, cells, problems, limit)
     limit = limit or select(2, raw.fs.memory_available())
     local found = faults.new(matrix, problems)
     local check = checker(limit)
+    local whole = place_of { matrix.guest or matrix.guests, matrix.guests and "guests" or "guest" }
+    local places = {}
     for _, cell in ipairs(cells) do
-        local list = not cell.skip and found:try(matrix.guest or matrix.guests or { "guest" }, "guest", cell.id,
-            guests.of, cell)
+        local list = not cell.skip and found:try(whole, "guest", cell.id, guests.of, cell)
         local total = 0
         for _, guest in ipairs(list or {}) do
             if not M.is_machine(guest.options) then
                 local memory, why = check(guest.options)
                 if why then
-                    local place = type(guest.path[1]) == "function" and guest.path[1] or matrix.guests or { "guest" }
-                    found:add(place, guest.name == "guest" and "guest" or "guests." .. guest.name, cell.id, why)
+                    local name, path = guest.name, guest.path
+                    places[name] = places[name] or place_of { path[1], table.unpack(path) }
+                    found:add(places[name], name == "guest" and name or "guests." .. name, cell.id, why)
                 end
                 total = total + (memory or 0)
             end
         end
         if total > limit and #list > 1 then
-            found:add(matrix.guests, "guests", cell.id, ("together they need %d MiB of memory, and this host has "
+            found:add(whole, "guests", cell.id, ("together they need %d MiB of memory, and this host has "
                 .. "%d MiB: it could never run"):format(total // MIB, limit // MIB))
         end
     end
