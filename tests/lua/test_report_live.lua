@@ -1,8 +1,11 @@
 -- The live view's parts without a terminal: where a run stands, and the lines that say so.
+local raw = require "vm.raw"
 local t = require "harness"
 local fixture = require "lua.run_fixture"
 local grid = require "vm.report.grid"
 local progress = require "vm.report.progress"
+local secrets = require "vm.test.secrets"
+local transcript = require "vm.test.transcript"
 local width = require "vm.report.width"
 
 local function plan_of(cells, tests, estimate)
@@ -131,6 +134,18 @@ t.test("whatever_the_window_and_the_guests_no_line_is_too_wide_and_there_are_nev
                 end
             end
         end
+    end
+end)
+
+t.test("a_log_that_is_followed_is_in_its_file_at_once", function()
+    local folder <close> = fixture.folder()
+    for _, watched in ipairs { true, false } do
+        local path = ("%s/%s.log"):format(folder.path, watched)
+        local log = transcript.new { path = path, masker = secrets.new {}, emit = function() end, watched = watched }
+        log:note("#", "said")
+        t.equal((raw.fs.read(path):find("said", 1, true)) ~= nil, watched)
+        log:close()
+        t.match(raw.fs.read(path), "said")
     end
 end)
 

@@ -26,6 +26,7 @@ local strict = os.getenv "VMATRIX_CHECK_EVENTS" == "1"
 ---@field plan table as it was given
 ---@field info table what run.json says
 ---@field results table<string, table> by the cell's id
+---@field followed? boolean somebody reads the logs while they are written
 local Run = {}
 Run.__index = Run
 

@@ -102,6 +102,7 @@ function Watch:attach(run, plan)
             words.plural(#plan.cells, "cell"), run.info.seed and ("; --seed %s"):format(run.info.seed) or ""))
     end
     if self.verbose > 0 then
+        run.followed = true
         self.follow = follow.new(run, function(text) write_out(self, text) end)
     end
     run:listen(function(event) hear(self, event) end)

@@ -216,7 +216,7 @@ end
 function M.run(self)
     self.begun, self.started = now(), raw.fs.now_unix()
     self.transcript = transcript.new { path = (self.store:log_file(self.test, self.number)), masker = self.masker,
-        emit = self.emit }
+        emit = self.emit, watched = self.store.followed }
     local done = false
     local _ <close> = setmetatable({}, { __close = function()
         if not done then

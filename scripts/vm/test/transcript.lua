@@ -25,6 +25,7 @@ function M.new(opts)
         path = opts.path, -- the file is made when something is written
         masker = opts.masker,
         emit = opts.emit,
+        watched = opts.watched,
         begun = now(),
         written = 0,
         ring = {}, -- commands, the oldest first
@@ -45,7 +46,7 @@ local function write(self, text)
             self.emit { event = "warning", kind = "log", text = "the test's log cannot be written: " .. tostring(why) }
             return
         end
-        self.file:setvbuf("full", 65536)
+        self.file:setvbuf(self.watched and "no" or "full", 65536) -- whoever follows the log reads it now
     end
     if self.written + #text > LOG_MAX then
         text = text:sub(1, LOG_MAX - self.written) ..
