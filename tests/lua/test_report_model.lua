@@ -6,6 +6,7 @@ local groups = require "vm.report.groups"
 local model = require "vm.report.model"
 local store = require "vm.report.store"
 local verdict = require "vm.report.verdict"
+local words = require "vm.report.words"
 
 local function load(opts, damage)
     local folder <close> = fixture.folder()
@@ -123,6 +124,21 @@ t.test("why_a_test_failed_is_the_last_error_else_the_reason", function()
         { outcome = "failed", error = { kind = "exit", message = "first" } }, { outcome = "passed" } } },
         "passed at attempt 2: first")
     t.equal(model.why { outcome = "lost", reason = "it has no verdict", attempts = {} }, "it has no verdict")
+end)
+
+t.test("durations_counts_and_first_lines_read_well", function()
+    local said = {}
+    for at, seconds in ipairs { 0, 0.0123, 0.9999, 3.14, 9.96, 59.4, 59.6, 125, 3599.6, 3725 } do
+        said[at] = words.duration(seconds)
+    end
+    t.equal(said, { "0 ms", "12 ms", "1.0 s", "3.1 s", "10 s", "59 s", "1 min 00 s", "2 min 05 s", "1 h 00 min",
+        "1 h 02 min" })
+    t.equal({ words.duration(nil), words.duration(0 / 0), words.date(-1) }, { "", "", "" })
+    t.equal(words.counts { failed = 2, error = 1, passed = 3 }, "2 failed, 1 error, 3 passed")
+    t.equal(words.first_line "no\nmore", "no")
+    t.equal(words.first_line "its last lines:\n  oh no\nmore", "its last lines: oh no")
+    t.equal(words.last_lines("a\nb\nc\n\n", 2), { "b", "c" })
+    t.equal(words.last_lines("\n", 2), {})
 end)
 
 t.finish()

@@ -122,7 +122,7 @@ end
 
 -- The lists in the order they are told: field, title, what is said of each.
 local function why(one)
-    local text = escape.line(escape.head(model_of.why(one.test):match "^[^\n]*", 200))
+    local text = escape.line(escape.head(words.first_line(model_of.why(one.test)), 200))
     return text ~= "" and ": " .. text or ""
 end
 

@@ -126,7 +126,7 @@ local function matrices(out, model)
 end
 
 local function first_line(text)
-    return escape.head(text:match "^[^\n]*", 300)
+    return escape.line(escape.head(words.first_line(text), 300))
 end
 
 local function details(out, test)

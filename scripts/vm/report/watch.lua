@@ -54,7 +54,7 @@ local function verdict_line(self, event)
     local err = event.error
     if not verdict.is_good(event.final) then
         local text = type(err) == "table" and err.message or event.reason or ""
-        why = escape.line(escape.head(tostring(text):match "^[^\n]*", 300))
+        why = escape.line(escape.head(words.first_line(tostring(text)), 300))
         why = why ~= "" and ": " .. why or ""
     end
     local time = words.duration(event.duration)

@@ -65,6 +65,15 @@ function M.date(seconds)
     return (os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(seconds)))
 end
 
+---The first line of a text, with the second one when the first ends in a colon: "its last lines: no".
+---@param text string
+---@return string
+function M.first_line(text)
+    local line, rest = text:match "^([^\n]*)\n?(.*)$"
+    local more = line:find ":%s*$" and rest:match "^%s*([^\n]+)"
+    return more and line:gsub("%s+$", "") .. " " .. more or line
+end
+
 ---The last lines of a text, without the empty ones at its end.
 ---@param text string
 ---@param count integer
