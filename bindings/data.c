@@ -10,6 +10,7 @@
 
 #include "bindings/modules.h"
 #include "runtime/base/buf.h"
+#include "runtime/data/base64.h"
 #include "runtime/data/cpio.h"
 #include "runtime/data/digest.h"
 #include "runtime/data/key.h"
@@ -211,9 +212,37 @@ static int l_decompress(lua_State *L)
     return l_job_run(L, job, unpack_work, unpack_finish);
 }
 
+/* base64(bytes): their text, padded, in one line. */
+static int l_base64(lua_State *L)
+{
+    struct vx_buf buf = { 0 };
+    size_t len = 0;
+    const char *data = luaL_checklstring(L, 1, &len);
+
+    vx_base64_encode(data, len, &buf);
+    lua_pushlstring(L, vx_buf_cstr(&buf), buf.len);
+    vx_buf_free(&buf);
+    return 1;
+}
+
+/* unbase64(text): the bytes; or nil, err of kind "format". */
+static int l_unbase64(lua_State *L)
+{
+    struct vx_buf buf = { 0 };
+    struct vx_err err;
+    size_t len = 0;
+    const char *text = luaL_checklstring(L, 1, &len);
+    int rc = vx_base64_bytes(text, len, &buf, &err);
+
+    if (rc == 0)
+        lua_pushlstring(L, vx_buf_cstr(&buf), buf.len);
+    vx_buf_free(&buf);
+    return rc == 0 ? 1 : l_push_fail(L, &err);
+}
+
 static const luaL_Reg functions[] = {
-    { "cpio", l_cpio },       { "decompress", l_decompress },
-    { "ed25519", l_ed25519 }, { "sha256", l_sha256 },
+    { "base64", l_base64 },   { "cpio", l_cpio },     { "decompress", l_decompress },
+    { "ed25519", l_ed25519 }, { "sha256", l_sha256 }, { "unbase64", l_unbase64 },
     { NULL, NULL },
 };
 

@@ -5,6 +5,7 @@
 #include <lua.h>
 
 int luaopen_raw_build(lua_State *L);
+int luaopen_raw_channel(lua_State *L);
 int luaopen_raw_copy(lua_State *L);
 int luaopen_raw_data(lua_State *L);
 int luaopen_raw_error(lua_State *L);

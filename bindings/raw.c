@@ -14,6 +14,7 @@
 /* clang-format off */
 static const luaL_Reg modules[] = {
     { "build", luaopen_raw_build },
+    { "channel", luaopen_raw_channel },
     { "copy", luaopen_raw_copy },
     { "data", luaopen_raw_data },
     { "error", luaopen_raw_error },

@@ -7,12 +7,13 @@ local seed = require "vm.seed"
 local M = {}
 
 local USAGE = [[
-usage: vmatrix images build seed [--arch ARCH]... [--force]
+usage: vmatrix images build seed [--arch ARCH]... [--agent] [--force]
        vmatrix images list
 
   build seed   builds the tiny guest from Debian packages, for this machine's architecture unless told
                otherwise, if it is not there already
     --arch ARCH   one of %s, or 'all'; may be given several times
+    --agent       with the QEMU guest agent, for guests that are made with agent = true
     --force       builds it again, with the packages of today
   list         the images in %s
 ]]
@@ -48,11 +49,12 @@ local function size_of(image)
     return raw.fs.stat(image.kernel).size + raw.fs.stat(image.initrd).size
 end
 
-local function build(arches, force)
+local function build(arches, force, agent)
     for _, arch in ipairs(arches) do
         local started = raw.task.now()
         local image = seed.build(arch, {
             force = force,
+            agent = agent,
             progress = function(line)
                 io.stderr:write(("%s: %s\n"):format(arch, line))
             end,
@@ -63,7 +65,7 @@ local function build(arches, force)
 end
 
 local function build_command(args)
-    local arches, force, what = {}, false, nil
+    local arches, force, agent, what = {}, false, false, nil
     local at = 1
     while args[at] do
         local word = args[at]
@@ -85,6 +87,8 @@ local function build_command(args)
             arches[#arches + 1] = value
         elseif word == "--force" then
             force = true
+        elseif word == "--agent" then
+            agent = true
         elseif word:sub(1, 1) == "-" or what then
             return complain(("unknown argument '%s'"):format(word))
         else
@@ -95,12 +99,16 @@ local function build_command(args)
     if what ~= "seed" then
         return complain("only 'seed' can be built")
     end
-    return build(#arches > 0 and arches or { this_arch() }, force)
+    return build(#arches > 0 and arches or { this_arch() }, force, agent)
 end
 
 local function list_command()
     for _, arch in ipairs(seed.arches()) do
         local image = seed.image(arch)
+        local other = seed.image(arch, true)
+        if other then
+            print(("seed with agent  %-8s  %10s  %s"):format(arch, mib(size_of(other)), other.folder))
+        end
         if image then
             print(("seed  %-8s  %10s  %s"):format(arch, mib(size_of(image)), image.folder))
         else

@@ -1,6 +1,7 @@
 -- File copy between the host and any machine with a shell: what to copy where. How it travels is in
 -- copy_tar and copy_sftp, what the guest does in copy_shell.
 local raw = require "vm.raw"
+local agent = require "vm.agent"
 local errors = require "vm.errors"
 local options = require "vm.options"
 local script = require "vm.script"
@@ -15,6 +16,8 @@ local common = {
     timeout = "time",
     progress = "function",
 }
+
+local transports = { "string", one_of = { "auto", "ssh", "agent" } }
 
 local out_only = {
     max_bytes = { "size", default = 64 << 30 },
@@ -37,8 +40,7 @@ local in_spec, out_spec = common, with(common, out_only)
 -- What is known of a session, for as long as it lives.
 local caches = setmetatable({}, { __mode = "k" })
 
-local function remote_of(machine, what)
-    local conn = machine:transport()
+local function remote_of(machine, conn, what)
     local session = conn:session(what)
     caches[session] = caches[session] or { idle = {} }
     return { session = session, name = machine.name, cache = caches[session], conn = conn }
@@ -118,11 +120,14 @@ local function check_glob(what, src, dst, opts)
     end
 end
 
--- Runs the body of a verb within its time. A connection that was lost because the machine died says
+-- Runs the body of a verb within its time; those of whole small files have a name, and may go over a
+-- guest agent. A connection that was lost because the machine died says
 -- that instead.
-local function verb(machine, what, opts, fn)
+local function verb(machine, what, opts, fn, name)
+    local conn
     local function body()
-        return fn(remote_of(machine, what))
+        conn = machine:transport(name or "copy", opts.transport, not name and "a copy of files" or nil)
+        return fn(remote_of(machine, conn, what))
     end
     local result, err
     if opts.timeout then
@@ -133,10 +138,9 @@ local function verb(machine, what, opts, fn)
     if result ~= nil then
         return result
     end
-    local conn = machine:transport()
     if errors.is(err, "timeout") and opts.timeout then
         errors.fail("timeout", "%s: not done within %g s", what, opts.timeout)
-    elseif errors.is(err) and conn:behind(err) then
+    elseif errors.is(err) and conn and conn:behind(err) then
         err = conn:explain(what, err)
     end
     error(err, 0)
@@ -250,22 +254,23 @@ end
 ---Reads a file of a machine whole.
 ---@param machine vm.Ssh|vm.Guest
 ---@param path string
----@param opts? { max?: string|integer, timeout?: number|string } max: more bytes are an error (64 MiB)
+---@param opts? { max?: string|integer, timeout?: number|string, transport?: string } max: 64 MiB; more is an error
 ---@return string
 function M.read(machine, path, opts)
     check_path("read", path)
-    opts = options.check("read", opts, { max = { "number|size", default = 64 << 20 }, timeout = "time" })
+    opts = options.check("read", opts, { max = { "number|size", default = 64 << 20 }, timeout = "time",
+        transport = transports })
     local what = ("%s: read %s"):format(machine.name, raw.tree.shown(path))
     return verb(machine, what, opts, function(remote)
         return shell.read(remote, path, opts.max)
-    end)
+    end, "read")
 end
 
 ---Writes a file on a machine whole: under a temporary name, then renamed.
 ---@param machine vm.Ssh|vm.Guest
 ---@param path string
 ---@param data string
----@param opts? { mode?: integer, timeout?: number|string } mode: permission bits (tonumber("644", 8))
+---@param opts? { mode?: integer, timeout?: number|string, transport?: string } mode: tonumber("644", 8)
 function M.write(machine, path, data, opts)
     check_path("write", path)
     local what = ("%s: write %s"):format(machine.name, raw.tree.shown(path))
@@ -275,11 +280,12 @@ function M.write(machine, path, data, opts)
     opts = options.check("write", opts, {
         mode = { "integer", default = tonumber("644", 8), min = 0, max = tonumber("7777", 8) },
         timeout = "time",
+        transport = transports,
     })
     verb(machine, what, opts, function(remote)
         shell.write(remote, what, target_of(path), data, opts.mode)
         return true
-    end)
+    end, agent.beyond { stdin = data } == nil and "write" or nil)
 end
 
 M.methods = { copy_in = M.copy_in, copy_out = M.copy_out, read = M.read, write = M.write }

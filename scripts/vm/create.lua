@@ -8,6 +8,7 @@ local options = require "vm.options"
 local scope = require "vm.scope"
 local spec_of = require "vm.spec"
 local storage = require "vm.storage"
+local transport = require "vm.transport"
 
 local M = {}
 
@@ -53,7 +54,7 @@ local function description(self, what)
         nics = cards.describe(self),
         card_slots = spec.card_slots,
         owner = self.connection.local_daemon and ("+%d:+%d"):format(raw.fs.uid(), raw.fs.gid()) or nil,
-        qemu_args = spec.qemu_args,
+        qemu_args = transport.qemu_args(self),
     }
 end
 
@@ -138,6 +139,7 @@ function M.create(connection, opts, what)
     return M.make(connection, spec_of.check(what, opts), what, function(self, run, label)
         cards.allocate(self)
         self.login, self.boot_files = require("vm.image").prepare(self, run, label)
+        transport.prepare(self, run)
         self.desc = description(self, label)
     end)
 end

@@ -1,5 +1,6 @@
 -- Commands on the other side: exec, run, output and spawn, for guests and for vm.ssh alike.
 local raw = require "vm.raw"
+local agent = require "vm.agent"
 local errors = require "vm.errors"
 local options = require "vm.options"
 local shell = require "vm.shell"
@@ -19,6 +20,7 @@ local common = {
     env = "table",
     cwd = "string",
     user = "string",
+    transport = { "string", one_of = { "auto", "ssh", "agent" } },
     pty = { "boolean", default = false },
     max_output = { "number|size", default = 8 * 1024 * 1024, min = 0 },
 }
@@ -48,6 +50,7 @@ local spawn_spec = with {}
 ---@field timeout? number|string 600 s, longer when the guest is emulated
 ---@field on_output? fun(stream: "stdout"|"stderr", chunk: string) is given the output as it comes
 ---@field max_output? integer|string bytes kept, 8 MiB; the rest is dropped and counted
+---@field transport? "auto"|"ssh"|"agent" of a guest: another way than its own
 ---@field ok? integer|integer[] run and output only: the statuses that are fine, 0 unless told otherwise
 
 ---What a command ended with.
@@ -273,8 +276,8 @@ local function exec(self, verb, command, opts, spec)
     opts = options.check(what, opts, spec)
     add_env(opts, self.default_env)
     local seen <close> = watch.begin(self, verb, command, opts)
-    local conn = self:transport(verb)
     local begun = now()
+    local conn = self:transport(verb, opts.transport, agent.beyond(opts))
     opts.shell = conn.opts.shell
     -- Cheaper for both sides than an end of input that has to be sent.
     opts.stdin_unused = opts.stdin == nil and not opts.pty
@@ -377,7 +380,7 @@ function Guest:spawn(command, opts)
     opts = options.check(what, opts, spawn_spec)
     add_env(opts, self.default_env)
     watch.spawned(self, command)
-    local conn = self:transport("spawn")
+    local conn = self:transport("spawn", opts.transport, "a process that goes on (spawn)")
     opts.shell = conn.opts.shell
     local line, ahead = shell.line(what, command, opts, conn.marker)
     local handle = conn:raise(what, conn:session(what):start {

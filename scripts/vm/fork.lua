@@ -6,6 +6,7 @@ local errors = require "vm.errors"
 local options = require "vm.options"
 local spec_of = require "vm.spec"
 local task = require "vm.task"
+local transport = require "vm.transport"
 local wake = require "vm.wake"
 
 local M = {}
@@ -83,11 +84,12 @@ local function build_disks(self, desc, way, label)
 end
 
 -- The files and the description of a fork.
-local function build(self, template, label)
+local function build(self, template, run, label)
     local info, way = template.info, template.way
     cards.allocate(self)
     self.login = info.login and shallow(info.login)
     self.boot_files = shallow(info.boot)
+    transport.prepare(self, run)
     self.inherited = info.outside -- what it stands on, a template made of it will, too
     self.boot_files.kernel, self.boot_files.initrd = info.desc.kernel, info.desc.initrd
     local desc = shallow(info.desc)
@@ -103,10 +105,11 @@ local function build(self, template, label)
     self.desc = desc
     if way == "live" then
         desc.ram_private = true
-        desc.qemu_args = M.incoming(self.spec.qemu_args)
+        desc.qemu_args = M.incoming(transport.qemu_args(self))
     else
         desc.ram = self.files:ram(label, self.spec.memory)
         desc.ram_private = false
+        desc.qemu_args = transport.qemu_args(self)
     end
 end
 
@@ -114,7 +117,7 @@ end
 local function settle(self, ram)
     local desc = self.desc
     desc.uuid = self.domain:uuid()
-    desc.qemu_args = self.spec.qemu_args
+    desc.qemu_args = transport.qemu_args(self)
     if ram then
         desc.ram, desc.ram_private = ram, false
     end
@@ -176,8 +179,8 @@ local function make(template, opts, what)
     spec.name = opts.name or next_name(template)
     spec_of.check_name(what, spec.name)
     spec.forward = forwards_of(spec, opts.forward, what)
-    local ok, self = pcall(create.make, template.connection, spec, what, function(self, _, label)
-        build(self, template, label)
+    local ok, self = pcall(create.make, template.connection, spec, what, function(self, run, label)
+        build(self, template, run, label)
     end)
     if not ok then
         template:let_go()

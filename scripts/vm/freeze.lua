@@ -90,7 +90,7 @@ local function move_ram(self, desc, ram)
     moved.name, moved.uuid = self.name .. ".frozen", nil
     moved.ram, moved.ram_private = ram, false
     moved.console_log = self.files:path("frozen.log")
-    moved.qemu_args = require("vm.fork").incoming(self.spec.qemu_args)
+    moved.qemu_args = require("vm.fork").incoming(require("vm.transport").qemu_args(self, ".moved"))
     moved.nics = {}
     for i, card in ipairs(nat_cards(self)) do
         moved.nics[i] = { mac = card.mac, restrict = card.restrict, place = card.place, forwards = {} }

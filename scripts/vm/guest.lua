@@ -22,7 +22,7 @@ Guest.EMULATION_FACTOR = 3
 
 -- The verbs that have a file of their own; exec and copy are the same for any machine.
 for _, part in ipairs {
-    "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.link", "vm.template", "vm.exec", "vm.copy",
+    "vm.transport", "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.link", "vm.template", "vm.exec", "vm.copy",
 } do
     for name, method in pairs(require(part).methods) do
         Guest[name] = method
@@ -118,9 +118,7 @@ function Guest:fail_waits(kind, reason, signal)
     end
     self.failure = { kind = kind, reason = text, signal = signal, console = tail }
     raw.log.write("info", self.name, reason)
-    if self.conn then
-        self.conn:fail(errors.new(kind, text, { guest = self.name, signal = signal, console = tail }))
-    end
+    self:fail_connections(errors.new(kind, text, { signal = signal, console = tail }))
     self:wake()
 end
 
@@ -223,49 +221,6 @@ function Guest:wake()
     self.console_log.grown:broadcast()
 end
 
----The connection that commands and copies use.
----@param verb string for messages
----@return vm.Conn
----@private
-function Guest:transport(verb)
-    self:check_alive(verb)
-    if self.waking then
-        require("vm.wake").await(self, verb)
-    end
-    local login = self.login
-    if not login then
-        self:fail("unsupported", verb, "no login is known for this guest; give option 'ssh' to vm.create")
-    end
-    if not self.spec.nat then
-        self:fail("usage", verb, "the guest has no \"nat\" network card: commands cannot reach it")
-    end
-    if not self.conn then
-        self.conn = require("vm.ssh").connect {
-            name = ("%s@%s"):format(login.user, self.name),
-            address = function()
-                return "127.0.0.1", self:port(login.port)
-            end,
-            user = login.user,
-            key = login.key,
-            password = login.password,
-            host_key = login.host_key,
-            unchecked = login.host_key == nil,
-            lost = function()
-                self:await_fate()
-            end,
-        }
-    end
-    return self.conn
-end
-
----Gives up the connection: the guest is about to go, or is another one now.
----@private
-function Guest:lose_connection()
-    if self.conn then
-        self.conn:lose()
-    end
-end
-
 ---What libvirt says of it now: "running", "paused", "stopped", "shutdown" (on its way), "crashed".
 ---@return string
 function Guest:state()
@@ -327,9 +282,7 @@ local function close_steps(self)
         local ok, err = pcall(fn, ...)
         first = first or (not ok and err or nil)
     end
-    if self.conn then
-        try(self.conn.close, self.conn)
-    end
+    try(self.close_connections, self)
     while next(self.changes) do
         local change = next(self.changes)
         if not pcall(task.timeout, CHANGE, change.ended, change) and self.domain then

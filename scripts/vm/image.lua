@@ -19,11 +19,11 @@ end
 
 local function build_seed(guest)
     local seed = require "vm.seed"
-    local image = seed.image(guest.arch)
+    local image = seed.image(guest.arch, guest.spec.agent)
     if image then
         return image
     end
-    return seed.build(guest.arch, { progress = function(line)
+    return seed.build(guest.arch, { agent = guest.spec.agent, progress = function(line)
         io.stderr:write("vmatrix: ", line, "\n")
     end })
 end

@@ -49,10 +49,10 @@ local start_spec = {
 function Guest:start(opts)
     self:check_open("start")
     opts = options.check(self:what("start"), opts, start_spec)
-    local wait = opts.wait or (self.login and "commands" or "none")
-    if wait == "commands" and not self.login then
+    local wait = opts.wait or ((self.login or self.agent) and "commands" or "none")
+    if wait == "commands" and not self.login and not self.agent then
         self:fail("usage", "start", "wait = \"commands\" needs a login; give option 'ssh' to vm.create")
-    elseif wait == "commands" and not self.spec.nat then
+    elseif wait == "commands" and not self:has_commands() then
         self:fail("usage", "start",
             "the guest has no \"nat\" network card: commands cannot reach it; use wait = \"console\"")
     end
@@ -143,7 +143,7 @@ function Guest:ask(command)
     if command == "poweroff" and features.power_button ~= false and self.spec.arch_info.acpi then
         return (self.domain:shutdown()) ~= nil
     end
-    if self.conn and self.conn:is_open() then
+    if (self.conn and self.conn:is_open()) or (self.agent and self.agent:is_open()) then
         local ok = pcall(self.exec, self, command .. " >/dev/null 2>&1 &", { timeout = 10 })
         return ok
     end
@@ -159,7 +159,7 @@ end
 function Guest:reboot(opts)
     self:check_alive("reboot")
     opts = options.check(self:what("reboot"), opts, start_spec)
-    local wait = opts.wait or (self.login and self.spec.nat and "commands" or "none")
+    local wait = opts.wait or (self:has_commands() and "commands" or "none")
     self.settled = nil
     self.console_log:new_boot()
     if not self:ask("reboot") then

@@ -2,6 +2,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
+local task = require "vm.task"
 
 local M = { methods = {} }
 
@@ -70,15 +71,8 @@ function Guest:wait_console(text, opts)
     end
 end
 
----Waits until commands can be run: first for its sign on the console, then for one login.
----@param opts? { timeout?: number|string } 120 s, three times that when emulated
----@return vm.Guest self
-function Guest:wait_ready(opts)
-    opts = options.check(self:what("wait_ready"), opts, { timeout = "time" })
-    self:check_alive("wait_ready")
-    local conn = self:transport("wait_ready")
-    local limit = opts.timeout or self:limit(120)
-    local deadline = raw.task.now() + limit
+-- Waits until one can log in, by its sign on the console and then by doing so.
+local function wait_ssh(self, conn, limit, deadline)
     -- Probing can itself break a guest that is booting: its console is asked first. A guest that has
     -- no sign of its own may be silent, so half of the time is left for the login.
     local has_sign = self.boot_files.ready ~= nil
@@ -98,8 +92,7 @@ function Guest:wait_ready(opts)
         end
         local ok, err = pcall(conn.open, conn, { timeout = left })
         if ok then
-            require("vm.neighbours").settle(self, deadline - raw.task.now())
-            return self
+            return
         end
         self:check_alive("wait_ready")
         if not errors.is(err) or (err.kind ~= "connection" and err.kind ~= "timeout") then
@@ -109,6 +102,67 @@ function Guest:wait_ready(opts)
         self.changed:wait(math.min(pause, math.max(0, deadline - raw.task.now())))
         pause = math.min(pause * 2, 5)
     end
+end
+
+-- Waits until the guest agent answers.
+local function wait_agent(self, limit, deadline)
+    while true do
+        local left = deadline - raw.task.now()
+        if left <= 0 then
+            timed_out(self, "wait_ready", limit, self:agent_trouble())
+        end
+        local ok, why, never = self:agent_ready(left)
+        self:check_alive("wait_ready")
+        if ok then
+            return
+        elseif never then
+            self:fail("unsupported", "wait_ready", "%s", why)
+        end
+        self.changed:wait(math.min(0.2, math.max(0, deadline - raw.task.now())))
+    end
+end
+
+-- Either of them; the login goes on in the background when the agent was first.
+local function wait_either(self, limit, deadline)
+    local settled, ready, failures = raw.task.event(), false, {}
+    local function attempt(fn, ...)
+        local ok, err = pcall(fn, ...)
+        ready = ready or ok
+        failures[#failures + 1] = not ok and err or nil
+        settled:notify()
+    end
+    self:open_ssh_beside(function(conn)
+        attempt(wait_ssh, self, conn, limit, deadline)
+    end)
+    local _ <close> = task.closing(task.spawn(attempt, wait_agent, self, limit, deadline))
+    while not ready do
+        settled:wait()
+        self:check_alive("wait_ready")
+        if #failures == 2 then
+            error(failures[1], 0)
+        end
+    end
+end
+
+---Waits until commands can be run: until the guest agent answers, where there is one, or for its sign
+---on the console and then one login.
+---@param opts? { timeout?: number|string } 120 s, three times that when emulated
+---@return vm.Guest self
+function Guest:wait_ready(opts)
+    opts = options.check(self:what("wait_ready"), opts, { timeout = "time" })
+    self:check_alive("wait_ready")
+    local limit = opts.timeout or self:limit(120)
+    local deadline = raw.task.now() + limit
+    local by = self:ways()
+    if by == "agent" then
+        wait_agent(self, limit, deadline)
+    elseif by == "either" then
+        wait_either(self, limit, deadline)
+    else
+        wait_ssh(self, self:transport("wait_ready", "ssh"), limit, deadline)
+    end
+    require("vm.neighbours").settle(self, deadline - raw.task.now())
+    return self
 end
 
 -- Asks again and again until probe returns true (or a second value says what was seen).

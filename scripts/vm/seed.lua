@@ -18,6 +18,12 @@ local COMMON = {
     "libc6", "libcrypt1", "libgmp10", "libtomcrypt1", "libtommath1", "zlib1g",
 }
 
+-- What the guest agent comes from, where one is wanted.
+local AGENT = {
+    "qemu-guest-agent",
+    "libatomic1", "libcap2", "libgcc-s1", "libglib2.0-0t64", "libnuma1", "libpcre2-8-0", "libudev1", "liburing2",
+}
+
 -- Loaded at boot when the device is there, or later by modprobe and mount. Cloud kernels have most
 -- of virtio built in.
 local MODULES = {
@@ -33,7 +39,8 @@ local APPEND = " panic=0 cryptomgr.notests"
 
 ---What is known of an architecture: Debian's names, how its guests boot and what they need.
 local ARCHES = {
-    x86_64 = { deb_arch = "amd64", kernel = "linux-image-cloud-amd64", append = "console=ttyS0",
+    -- On a busy host the kernel's look whether its timer ticks fails, and it gives up, unless told not to.
+    x86_64 = { deb_arch = "amd64", kernel = "linux-image-cloud-amd64", append = "console=ttyS0 no_timer_check",
         memory_min = 128 * MIB, features = { power_button = true, panic_event = true } },
     aarch64 = { deb_arch = "arm64", kernel = "linux-image-cloud-arm64", append = "console=ttyAMA0",
         memory_min = 128 * MIB, features = { power_button = false, panic_event = false } },
@@ -58,6 +65,7 @@ local ARCHES = {
 ---@field memory integer bytes it gets unless told otherwise
 ---@field memory_min integer bytes it cannot boot with less than
 ---@field features { power_button: boolean, panic_event: boolean } whether QEMU hears of a panic (x86_64: by pvpanic)
+---@field agent boolean whether the guest agent is in it
 ---@field packages { name: string, version: string, sha256: string }[]
 
 local function check_arch(what, arch)
@@ -79,15 +87,20 @@ function M.arches()
     return names
 end
 
+local function packages_of(agent)
+    return table.move(AGENT, 1, agent and #AGENT or 0, #COMMON + 1, { table.unpack(COMMON) })
+end
+
 -- What decides the content apart from the packages: another recipe is another image.
-local function recipe_key(spec)
-    local parts = { FORMAT, spec.deb_arch, spec.kernel, table.concat(COMMON, " "), table.concat(MODULES, " "),
+local function recipe_key(spec, agent)
+    local packages, modules = table.concat(packages_of(agent), " "), table.concat(MODULES, " ")
+    local parts = { FORMAT, spec.deb_arch, spec.kernel, packages, modules,
         (require "vm.seed_init") }
     return (raise(data.sha256(table.concat(parts, "\0"))):sub(1, 12))
 end
 
-local function folder_of(arch, spec)
-    return ("%s/images/seed-%s-%s"):format(host.cache_dir(), arch, recipe_key(spec))
+local function folder_of(arch, spec, agent)
+    return ("%s/images/seed%s-%s-%s"):format(host.cache_dir(), agent and "-agent" or "", arch, recipe_key(spec, agent))
 end
 
 local function write_manifest(path, manifest)
@@ -166,10 +179,12 @@ end
 ---@param arch string
 ---@param tree string
 ---@param packages table[]
-function M.assemble(folder, arch, tree, packages)
+---@param agent? boolean with the guest agent
+function M.assemble(folder, arch, tree, packages, agent)
     local manifest = { format = FORMAT, arch = arch, packages = packages, files = {} }
     raise(fs.write_atomic(folder .. "/kernel", read_kernel(tree, arch)))
-    raise(data.cpio(folder .. "/initramfs.cpio.gz", initramfs.entries(tree, MODULES, arch), { compress = "gzip" }))
+    local entries = initramfs.entries(tree, MODULES, arch, agent)
+    raise(data.cpio(folder .. "/initramfs.cpio.gz", entries, { compress = "gzip" }))
     for i, name in ipairs { "kernel", "initramfs.cpio.gz" } do
         local path = folder .. "/" .. name
         manifest.files[i] = { name = name, size = raise(fs.stat(path)).size, sha256 = raise(fs.sha256(path)) }
@@ -181,13 +196,14 @@ end
 ---@param arch string
 ---@param work string
 ---@param progress? fun(line: string)
+---@param agent? boolean with the guest agent
 ---@return string tree, table[] packages
-function M.fetch(arch, work, progress)
+function M.fetch(arch, work, progress, agent)
     local spec = check_arch("seed.fetch", arch)
     return require("vm.seed_packages").fetch(work, {
         deb_arch = spec.deb_arch,
         kernel = spec.kernel,
-        packages = COMMON,
+        packages = packages_of(agent),
     }, progress or function() end)
 end
 
@@ -213,14 +229,14 @@ local function scratch(path)
     })
 end
 
-local function build_into(folder, arch, progress)
+local function build_into(folder, arch, progress, agent)
     local work = ("%s/apt/%s"):format(host.cache_dir(), arch)
     local new = folder .. ".new"
     local _ <close> = scratch(work)
     local _ <close> = scratch(new)
-    local tree, packages = M.fetch(arch, work, progress)
+    local tree, packages = M.fetch(arch, work, progress, agent)
     progress("writing kernel and initramfs")
-    M.assemble(new, arch, tree, packages)
+    M.assemble(new, arch, tree, packages, agent)
     replace(folder, new)
     verified[folder] = nil
 end
@@ -228,12 +244,12 @@ end
 ---Builds the seed guest of an architecture, unless it is there already; then the network is not
 ---touched. Several processes may ask at once: one builds, the others wait for it.
 ---@param arch string
----@param opts? { force?: boolean, progress?: fun(line: string) }
+---@param opts? { force?: boolean, agent?: boolean, progress?: fun(line: string) } agent: with the guest agent
 ---@return vm.SeedImage
 function M.build(arch, opts)
-    opts = options.check("seed.build", opts, { force = "boolean", progress = "function" })
+    opts = options.check("seed.build", opts, { force = "boolean", agent = "boolean", progress = "function" })
     local spec = check_arch("seed.build", arch)
-    local folder = folder_of(arch, spec)
+    local folder = folder_of(arch, spec, opts.agent)
     local progress = opts.progress or function() end
     if opts.force or not read_manifest(folder) then
         local images = host.cache_dir() .. "/images"
@@ -241,21 +257,22 @@ function M.build(arch, opts)
         progress(("building the seed guest for %s"):format(arch))
         local _ <close> = raise(fs.lock(("%s/seed-%s.lock"):format(images, arch)))
         if opts.force or not read_manifest(folder) then
-            local ok, err = pcall(build_into, folder, arch, progress)
+            local ok, err = pcall(build_into, folder, arch, progress, opts.agent)
             if not ok then
                 error(errors.prefix(err, "seed guest for " .. arch), 0)
             end
         end
     end
-    return M.image(arch)
+    return M.image(arch, opts.agent)
 end
 
 ---The seed guest of an architecture as built, or nil. A damaged one counts as not built.
 ---@param arch string
+---@param agent? boolean the one with the guest agent
 ---@return vm.SeedImage|nil
-function M.image(arch)
+function M.image(arch, agent)
     local spec = check_arch("seed.image", arch)
-    local folder = folder_of(arch, spec)
+    local folder = folder_of(arch, spec, agent)
     local manifest = read_manifest(folder)
     if not manifest then
         return nil
@@ -271,6 +288,7 @@ function M.image(arch)
         memory = 512 * MIB,
         memory_min = spec.memory_min,
         features = { power_button = spec.features.power_button, panic_event = spec.features.panic_event },
+        agent = agent == true,
         packages = manifest.packages,
     }
 end

@@ -44,6 +44,22 @@ for file in /sys/bus/virtio/devices/*/modalias /sys/bus/pci/devices/*/modalias \
 done
 modprobe -qa "$@" button gpio_keys evdev 2>/dev/null
 
+# The guest agent, where there is one: its port gets a name a moment after its device.
+if [ -x /usr/bin/qemu-ga ]; then
+    (
+        count=0
+        while [ $count -lt 100 ]; do
+            for port in /sys/class/virtio-ports/*; do
+                read -r line 2>/dev/null <"$port/name" || continue
+                [ "$line" = org.qemu.guest_agent.0 ] || continue
+                exec qemu-ga -p "/dev/${port##*/}" -t /run -f /run/qemu-ga.pid
+            done
+            count=$((count + 1))
+            sleep 0.05
+        done
+    ) >/dev/null 2>&1 </dev/null &
+fi
+
 ip link set lo up
 for path in /sys/class/net/eth*; do
     [ -e "$path" ] || continue # a guest without a card

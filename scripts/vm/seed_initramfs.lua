@@ -19,6 +19,8 @@ local PROGRAMS = {
     { "usr/lib/openssh/sftp-server", "usr/lib/openssh/sftp-server" },
 }
 
+local AGENT = { "usr/sbin/qemu-ga", "usr/bin/qemu-ga" }
+
 local TEXTS = {
     ["etc/passwd"] = "root:x:0:0:root:/root:/bin/sh\n" ..
         "user:x:1000:1000:user:/home/user:/bin/sh\n" ..
@@ -235,12 +237,13 @@ end
 ---@param source string the folder with the packages' files
 ---@param wanted string[] the names of kernel modules
 ---@param arch string
+---@param agent? boolean with the guest agent
 ---@return table[]
-function M.entries(source, wanted, arch)
+function M.entries(source, wanted, arch, agent)
     local tree = {}
     local programs = {}
     add_base(tree)
-    for i, program in ipairs(PROGRAMS) do
+    for i, program in ipairs { PROGRAMS[1], PROGRAMS[2], PROGRAMS[3], agent and AGENT or nil } do
         local data = read(source .. "/" .. program[1])
         add_file(tree, program[2], data, 493)
         programs[i] = { name = program[1], data = data }

@@ -105,11 +105,23 @@ local function led(inner)
     return "vx=" .. M.quote(inner) .. ";" .. guard .. "exec setsid sh -c \"$vx\";eval \"$vx\""
 end
 
-local function as_user(user, line)
+---A line that runs a line as another user, by su or sudo.
+---@param user string
+---@param line string
+---@return string
+function M.as_user(user, line)
     local quoted, name = M.quote(line), M.quote(user)
     return ("case $(id -un) in %s) exec sh -c %s;; esac;"):format(name, quoted) ..
         ("if [ \"$(id -u)\" = 0 ]; then exec su -s /bin/sh %s -c %s; fi;"):format(name, quoted) ..
         ("exec sudo -n -u %s -- sh -c %s"):format(name, quoted)
+end
+
+---A line that runs another one, which stands ahead of its input.
+---@param line string
+---@return string
+function M.loader(line)
+    -- dd takes these bytes and no further one from the input; the x keeps newlines at the end.
+    return ("vx=$(dd bs=1 count=%d 2>/dev/null&&echo x);eval \"${vx%%x}\""):format(#line)
 end
 
 ---Raises unless the text may be the name of a user.
@@ -143,7 +155,7 @@ function M.line(what, command, opts, marker)
         (opts.stdin_unused and "exec </dev/null;" or "") .. M.payload(what, command))
     if opts.user then
         M.check_user(what, opts.user)
-        line = as_user(opts.user, line)
+        line = M.as_user(opts.user, line)
     end
     local first = opts.shell and "exec " .. M.quote(opts.shell) .. " -c " or nil
     if #line <= LINE_MAX and not first then
@@ -154,8 +166,7 @@ function M.line(what, command, opts, marker)
         errors.fail("usage", "%s: the command is too long (%d bytes, quoted); give it as a script on stdin",
             what, #line)
     end
-    -- dd takes these bytes and no further one from the input; the x keeps newlines at the end.
-    local loader = ("vx=$(dd bs=1 count=%d 2>/dev/null&&echo x);eval \"${vx%%x}\""):format(#line)
+    local loader = M.loader(line)
     return first and first .. M.quote(loader) or loader, line
 end
 
@@ -169,7 +180,7 @@ function M.kill_line(group, user, grace)
 k TERM; n=0
 while k 0; do n=$((n+1)); [ $n -gt %d ] && { k KILL; exit 0; }; sleep 0.1 2>/dev/null||sleep 1; done]])
         :format(group, group, math.ceil((grace or 2) * 10))
-    return user and as_user(user, line) or line
+    return user and M.as_user(user, line) or line
 end
 
 ---A line that sends a signal to a process group.
@@ -179,7 +190,7 @@ end
 ---@return string
 function M.signal_line(group, signal, user)
     local line = ("kill -%s -%d 2>/dev/null||kill -%s %d"):format(signal, group, signal, group)
-    return user and as_user(user, line) or line
+    return user and M.as_user(user, line) or line
 end
 
 return M

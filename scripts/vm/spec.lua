@@ -32,6 +32,8 @@ local GIB <const> = 1024 * MIB
 ---@field panic? string "fail" (default) or "ignore": whether a kernel panic ends every wait
 ---@field ready? string what the console says when commands can be run
 ---@field ssh? table how commands reach it: { user=, key=, host_key=, password=, port= }
+---@field agent? boolean whether it has the QEMU guest agent, a second way for commands; the seed then gets one
+---@field transport? "auto"|"ssh"|"agent" how commands reach it: auto takes what is ready first, and SSH once that is up
 ---@field user? string who logs in, and so runs the commands; root unless told otherwise
 ---@field qemu_args? string[] put at the end of QEMU's command line
 
@@ -57,6 +59,8 @@ local create_spec = {
     panic = { "string", default = "fail", one_of = { "fail", "ignore" } },
     ready = "string",
     ssh = "table",
+    agent = { "boolean", default = false },
+    transport = { "string", default = "auto", one_of = { "auto", "ssh", "agent" } },
     user = "string",
     qemu_args = "table",
 }
@@ -282,6 +286,9 @@ function M.check(what, given)
     -- With two, QEMU 7.2's OpenSBI was seen to hang before the kernel said a word, once in some sixty
     -- boots on a busy host; with one, never.
     spec.cpus = spec.cpus or (spec.emulated and spec.arch == "riscv64" and 1 or 2)
+    if spec.transport == "agent" and not spec.agent then
+        fail(what, "option 'transport': the guest has no agent; say agent = true if it has one")
+    end
     if spec.ssh then
         spec.ssh = options.check(what .. ": ssh", spec.ssh, ssh_spec)
     end

@@ -327,10 +327,12 @@ function Ssh:fail(kind, verb, format, ...)
 end
 
 ---The connection that commands and copies use.
+---@param verb string
+---@param wanted? string
 ---@return vm.Conn
 ---@private
-function Ssh:transport()
-    return self.conn
+function Ssh:transport(verb, wanted)
+    return wanted ~= "agent" and self.conn or self:fail("unsupported", verb, "vm.ssh knows no guest agent")
 end
 
 ---Seconds that a default limit becomes for this machine.

@@ -57,7 +57,7 @@ local what_of = {
 }
 
 local function put_right(self, opts)
-    local run = { user = self.login.user ~= "root" and "root" or nil, timeout = self:limit(LIMIT) }
+    local run = { user = self.login and self.login.user ~= "root" and "root" or nil, timeout = self:limit(LIMIT) }
     local result = self:exec(script(self, opts), run)
     for word in result.stdout:gmatch("%S+") do
         if what_of[word] then
@@ -81,7 +81,7 @@ end
 ---@param self vm.Guest
 ---@param opts { hostname?: string, machine_id?: boolean }
 function M.begin(self, opts)
-    if not self.login or not self.spec.nat then
+    if not self:has_commands() then
         return -- no command can be run in it anyway
     end
     self.waking = {}

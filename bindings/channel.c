@@ -1,0 +1,217 @@
+/* vm.raw.channel: a channel to a socket of this host. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "bindings/modules.h"
+#include "runtime/base/buf.h"
+#include "runtime/loop/channel.h"
+#include "runtime/loop/timer.h"
+#include "bindings/error.h"
+#include "bindings/task.h"
+
+#define CHANNEL_TYPE "vm.raw.channel"
+#define READ_TYPE    "vm.raw.channel.read"
+
+/* Read and not yet taken: beyond this the peer waits. Written and not yet sent: beyond this it is
+ * an error, for the peer does not read at all. */
+#define IN_MAX  ((size_t)1024 * 1024)
+#define OUT_MAX ((size_t)64 * 1024 * 1024)
+
+struct l_read;
+
+struct l_channel {
+    struct vx_channel *channel; /* NULL: closed */
+    struct l_read *reader;
+    struct vx_buf in;
+    struct vx_err err; /* why it ended */
+    bool ended, paused;
+};
+
+/* A task that waits for bytes. */
+struct l_read {
+    struct wait wait;
+    struct l_channel *owner; /* NULL once released; the caller's stack keeps it alive */
+    struct vx_timer *timer;
+};
+
+static struct l_channel *to_channel(lua_State *L)
+{
+    return luaL_checkudata(L, 1, CHANNEL_TYPE);
+}
+
+static int push_closed(lua_State *L)
+{
+    struct vx_err err;
+
+    vx_err_set(&err, VX_CLOSED, 0, "the channel is closed");
+    return l_push_fail(L, &err);
+}
+
+static void wake(struct l_channel *s)
+{
+    if (s->reader != NULL)
+        wait_done(&s->reader->wait);
+}
+
+static void got_data(const char *data, size_t len, const struct vx_err *err, void *arg)
+{
+    struct l_channel *s = arg;
+
+    if (len == 0) {
+        s->ended = true;
+        if (err != NULL)
+            s->err = *err;
+    } else {
+        vx_buf_add(&s->in, data, len);
+        if (s->in.len > IN_MAX && !s->paused) {
+            s->paused = true;
+            vx_channel_pause(s->channel);
+        }
+    }
+    wake(s);
+}
+
+/* close(): harmless when repeated. */
+static int release_channel(lua_State *L)
+{
+    struct l_channel *s = to_channel(L);
+
+    if (s->channel == NULL)
+        return 0;
+    vx_channel_free(s->channel); /* no callback runs after this */
+    s->channel = NULL;
+    vx_buf_free(&s->in);
+    wake(s);
+    return 0;
+}
+
+static int release_read(lua_State *L)
+{
+    struct l_read *op = luaL_checkudata(L, 1, READ_TYPE);
+
+    if (op->owner == NULL)
+        return 0;
+    op->owner->reader = NULL;
+    op->owner = NULL;
+    vx_timer_free(op->timer);
+    op->timer = NULL;
+    return 0;
+}
+
+static void expired(void *arg)
+{
+    struct l_read *op = arg;
+
+    wait_done(&op->wait);
+}
+
+/* open(path): connects to a socket; what is queued before it is connected waits, and a failure to
+ * connect is an error of read. Does not wait. Returns the channel, or nil, err. */
+static int l_open(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    struct l_channel *s = lua_newuserdatauv(L, sizeof *s, 0);
+    struct vx_err err;
+
+    *s = (struct l_channel){ 0 };
+    luaL_setmetatable(L, CHANNEL_TYPE);
+    s->channel = vx_channel_open(task_loop(L), path, got_data, s, &err);
+    return s->channel != NULL ? 1 : l_push_fail(L, &err);
+}
+
+static int push_bytes(lua_State *L, struct l_channel *s)
+{
+    if (s->in.len > 0) {
+        lua_pushlstring(L, s->in.data, s->in.len);
+        vx_buf_free(&s->in);
+        if (s->paused) {
+            s->paused = false;
+            vx_channel_resume(s->channel);
+        }
+        return 1;
+    }
+    if (s->err.kind != VX_OK)
+        return l_push_fail(L, &s->err);
+    lua_pushnil(L);
+    return 1;
+}
+
+static int read_finish(lua_State *L, struct wait *wait)
+{
+    struct l_channel *s = ((struct l_read *)wait)->owner;
+    struct vx_err err;
+
+    if (s->channel == NULL)
+        return push_closed(L);
+    if (s->in.len > 0 || s->ended)
+        return push_bytes(L, s);
+    vx_err_set(&err, VX_TIMEOUT, 0, "time limit passed while waiting for the other side");
+    return l_push_fail(L, &err);
+}
+
+/* read([seconds]): waits for bytes. Returns all that came; nil at the end; or nil, err. One task
+ * at a time. */
+static int l_read(lua_State *L)
+{
+    struct l_channel *s = to_channel(L);
+    double seconds = luaL_optnumber(L, 2, -1);
+    struct l_read *op = NULL;
+
+    luaL_argcheck(L, lua_isnoneornil(L, 2) || seconds >= 0, 2, "seconds must not be negative");
+    if (s->channel == NULL)
+        return push_closed(L);
+    if (s->in.len > 0 || s->ended)
+        return push_bytes(L, s);
+    check_may_wait(L, "channel:read");
+    if (s->reader != NULL)
+        return l_raise(L, VX_USAGE, "another task is reading from this channel already");
+    op = l_new_op(L, sizeof *op, READ_TYPE, release_read);
+    op->owner = s;
+    s->reader = op;
+    if (seconds >= 0)
+        op->timer = vx_timer_new(task_loop(L), seconds, expired, op);
+    return task_park(L, &op->wait, read_finish);
+}
+
+/* queue(bytes): sends them without waiting. Returns true, or nil, err; more than 64 MiB that the
+ * other side does not take is an error of kind "limit". */
+static int l_queue(lua_State *L)
+{
+    struct l_channel *s = to_channel(L);
+    size_t len = 0;
+    const char *data = luaL_checklstring(L, 2, &len);
+    struct vx_err err;
+
+    if (s->channel == NULL)
+        return push_closed(L);
+    if (vx_channel_unsent(s->channel) + len > OUT_MAX) {
+        vx_err_set(&err, VX_LIMIT, 0, "the other side does not take what is sent to it");
+        return l_push_fail(L, &err);
+    }
+    if (vx_channel_write(s->channel, data, len, &err) < 0)
+        return l_push_fail(L, &err);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+static const luaL_Reg methods[] = {
+    { "close", release_channel },
+    { "queue", l_queue },
+    { "read", l_read },
+    { NULL, NULL },
+};
+
+static const luaL_Reg functions[] = {
+    { "open", l_open },
+    { NULL, NULL },
+};
+
+int luaopen_raw_channel(lua_State *L)
+{
+    l_new_type(L, CHANNEL_TYPE, methods, release_channel);
+    luaL_newlib(L, functions);
+    return 1;
+}
