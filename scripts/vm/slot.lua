@@ -67,7 +67,7 @@ end
 ---@param guest vm.Guest
 ---@return string
 function M.as(guest)
-    return guest.login.user == "root" and "as=" or "as='sudo -n'"
+    return (not guest.login or guest.login.user == "root") and "as=" or "as='sudo -n'"
 end
 
 ---What a seed's kernel is told: no driver for the slots.

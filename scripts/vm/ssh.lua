@@ -284,8 +284,7 @@ end
 ---@class vm.Ssh
 ---@field name string
 ---@field private conn vm.Conn
-local Ssh = {}
-Ssh.__name = "vm.Ssh"
+local Ssh = { __name = "vm.Ssh" }
 M.Ssh = Ssh
 
 local parts = { "vm.exec", "vm.copy" }
