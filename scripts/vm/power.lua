@@ -165,8 +165,9 @@ function Guest:reboot(opts)
     if not self:ask("reboot") then
         self:raise("reboot", self.domain:reset())
     end
-    self:lose_connection()
     local limit = opts.timeout or self:limit(120)
+    self:await_agent_gone(limit / 2)
+    self:lose_connection()
     if wait == "console" then
         self:wait_console(self:sign(), { timeout = limit, since = "boot" })
     elseif wait == "commands" then

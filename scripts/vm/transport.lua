@@ -121,6 +121,17 @@ function Guest:agent_trouble()
     return "nothing in the guest has opened its channel: is qemu-guest-agent installed and running there?"
 end
 
+---Waits until the agent that was asked to restart its guest is gone: it answers until then. Its channel
+---is closed by the reset at the latest.
+---@param seconds number at most
+---@private
+function Guest:await_agent_gone(seconds)
+    local deadline = raw.task.now() + seconds
+    while self.agent and self.last_state == "running" and is_opened(self) and raw.task.now() < deadline do
+        self.changed:wait(0.05)
+    end
+end
+
 -- The agent, once it has answered; it was asked a moment ago, or it is asked now.
 local function agent_now(self, verb)
     local agent = self.agent
