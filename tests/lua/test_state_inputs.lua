@@ -109,13 +109,14 @@ t.test("the_digest_of_an_old_big_file_is_kept_and_of_a_changed_one_made_anew", f
     with_tree(function(folder)
         local path = folder .. "/big"
         fs.write_atomic(path, ("x"):rep(MIB))
+        raw.tree.set(path, 420, 1000000000)
         raw.task.sleep(2.1)
         local first = key_of { path = path }
         t.equal(key_of { path = path }, first)
         local file = assert(io.open(path, "r+b"))
         file:write "y"
         file:close()
-        raw.tree.set(path, 420, 1000000000) -- the time that it had is no disguise
+        raw.tree.set(path, 420, 1000000000) -- the time that it had before is no disguise
         t.check(key_of { path = path } ~= first)
     end)
 end)
