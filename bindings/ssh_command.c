@@ -353,6 +353,20 @@ int l_ssh_start(lua_State *L)
     return 1;
 }
 
+/* command:resize(cols, rows): its terminal has another size now. Does nothing without one. */
+static int l_resize(lua_State *L)
+{
+    struct l_command *c = to_command(L);
+    lua_Integer cols = luaL_checkinteger(L, 2);
+    lua_Integer rows = luaL_checkinteger(L, 3);
+
+    luaL_argcheck(L, cols > 0 && cols < 65536, 2, "out of range");
+    luaL_argcheck(L, rows > 0 && rows < 65536, 3, "out of range");
+    if (c->cmd != NULL)
+        vx_command_resize(c->cmd, (int)cols, (int)rows);
+    return 0;
+}
+
 static const luaL_Reg methods[] = {
     { "await_group", l_await_group },
     { "close", command_release },
@@ -362,6 +376,7 @@ static const luaL_Reg methods[] = {
     { "group", l_group },
     { "pending", l_pending },
     { "read", l_read },
+    { "resize", l_resize },
     { "result", l_result },
     { "write", l_write },
     { NULL, NULL },

@@ -76,6 +76,7 @@ static const luaL_Reg raw_methods[] = {
 };
 
 static const luaL_Reg functions[] = {
+    { "input", l_terminal_input },
     { "raw", l_terminal_raw },
     { "size", l_terminal_size },
     { NULL, NULL },

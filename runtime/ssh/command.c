@@ -24,6 +24,7 @@ struct vx_command {
     struct vx_witness witness;
     struct vx_marker marker;
     bool eof_wanted, eof_sent;
+    bool size_wanted; /* its terminal's new size has not been sent yet */
     struct vx_command_result result;
     struct vx_err err;
 };
@@ -168,6 +169,18 @@ static void send_eof(struct vx_command *cmd)
         cmd->eof_sent = true;
 }
 
+static void send_size(struct vx_command *cmd)
+{
+    int rc = 0;
+
+    if (!cmd->size_wanted || cmd->phase != RUN)
+        return;
+    rc =
+        libssh2_channel_request_pty_size_ex(cmd->channel, cmd->opts.cols, cmd->opts.rows, 0, 0);
+    if (rc == 0 || !wait_or_fail(cmd, rc, "cannot change the size of a command's terminal"))
+        cmd->size_wanted = false;
+}
+
 static void take_result(struct vx_command *cmd)
 {
     char *name = NULL;
@@ -220,6 +233,7 @@ static void step(struct vx_ssh_op *op)
     if (cmd->phase == EXEC)
         step_exec(cmd);
     send_eof(cmd);
+    send_size(cmd);
     if (cmd->orphan && cmd->phase != OPEN) {
         cmd->phase = CLOSING;
         if (let_go(cmd))
@@ -289,6 +303,20 @@ void vx_command_free(struct vx_command *cmd)
         return;
     }
     vx_ssh_soon(cmd->session);
+}
+
+void vx_command_resize(struct vx_command *cmd, int cols, int rows)
+{
+    if (!cmd->opts.pty || cmd->phase > RUN)
+        return;
+    cmd->opts.cols = cols;
+    cmd->opts.rows = rows;
+    cmd->size_wanted = cmd->phase > PTY;
+    if (cmd->phase != RUN || vx_ssh_over(cmd->session))
+        return;
+    vx_ssh_enter(cmd->session);
+    send_size(cmd);
+    vx_ssh_leave(cmd->session);
 }
 
 bool vx_command_running(const struct vx_command *cmd)

@@ -50,6 +50,9 @@ long vx_command_write(struct vx_command *cmd, const void *data, size_t len);
 /* The end of its standard input; harmless when repeated. */
 void vx_command_eof(struct vx_command *cmd);
 
+/* Its terminal has another size from now on; nothing without one, or once it has ended. */
+void vx_command_resize(struct vx_command *cmd, int cols, int rows);
+
 /* True once read has returned END or FAILED, or would. */
 bool vx_command_ended(const struct vx_command *cmd);
 /* Why it failed; NULL while it runs and after a normal end. */

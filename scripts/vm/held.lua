@@ -91,11 +91,10 @@ function M.reserve(amounts)
     M.note()
 end
 
----What other runs of this user hold, the living ones.
----@return vm.Held
----@return integer runs
-function M.others()
-    local sum, runs = { memory = 0, touched = 0, cpus = 0, disk = 0 }, 0
+---What each of the other runs of this user holds, the living ones.
+---@return vm.Held[] each with `root`, the run's folder
+function M.runs()
+    local list = {}
     local run = require "vm.run"
     local own = run.is_open() and run.open().root
     local seen = {}
@@ -109,16 +108,29 @@ function M.others()
                 if lock then
                     lock:close() -- nobody holds it: the run is dead
                 elseif text then
-                    runs = runs + 1
-                    for name, amount in pairs(decode(text)) do
-                        sum[name] = sum[name] + amount
-                    end
+                    local held = decode(text)
+                    held.root = root
+                    list[#list + 1] = held
                 end
             end
         end
         seen[place] = true
     end
-    return sum, runs
+    return list
+end
+
+---What they hold together.
+---@return vm.Held
+---@return integer runs
+function M.others()
+    local sum = { memory = 0, touched = 0, cpus = 0, disk = 0 }
+    local list = M.runs()
+    for _, held in ipairs(list) do
+        for name, amount in pairs(sum) do
+            sum[name] = amount + held[name]
+        end
+    end
+    return sum, #list
 end
 
 ---The lock under which a run looks at what others hold and sets aside its own share.

@@ -35,6 +35,7 @@ end
 -- A process that was started and goes on; what it printed so far is in out and err.
 local Process = {}
 Process.__index = Process
+M.Process = Process
 
 ---Starts it with these arguments and goes on. It is killed when it is closed.
 function M.start(args, opts)

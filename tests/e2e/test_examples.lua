@@ -1,4 +1,4 @@
--- timeout: 600
+-- timeout: 1000
 -- Every example is run, as a user would run it, and must say what it is there to show.
 local t = require "harness"
 local vm = require "vm"
@@ -52,6 +52,15 @@ for _, path in ipairs(fs.glob(examples .. "/*.lua")) do
         end
     end)
 end
+
+t.test("example_matrix_is_run_by_vmatrix_test", function()
+    local argv = { os.getenv "VMATRIX", "test", examples .. "/matrix/matrix.lua", "--output", folder .. "/runs" }
+    local result = host.run(argv, { timeout = 420, check = false })
+    t.equal(result.status, 0, result.stdout .. result.stderr)
+    local counts = vm.raw.json.decode(fs.read(folder .. "/runs/last/run.json", 1 << 20)).counts
+    t.equal({ counts.passed, counts.flaky, counts.skipped, counts.total }, { 11, 3, 1, 15 })
+    t.equal(#fs.glob(folder .. "/runs/last/artifacts/*check/1/w/check.log"), 3)
+end)
 
 fs.remove_tree(folder)
 t.finish()

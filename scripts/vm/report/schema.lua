@@ -120,6 +120,8 @@ M.events = {
         { "cell", "string", true, "the cell's id" },
         { "outcome", "outcome", true, "the worst of its tests" },
     } },
+    { "shell_started", "the terminal is the shell's of the test's guest now", of_test {} },
+    { "shell_ended", "", of_test {} },
     { "interrupted", "the user wants the run to end", {
         { "signal", "string", false, "" },
     } },

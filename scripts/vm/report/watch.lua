@@ -84,6 +84,12 @@ local function hear(self, event)
     elseif event.event == "interrupted" then
         write_out(self, "interrupted: what is running is ended\n")
     end
+    if event.event == "shell_started" and self.view then
+        self.view:close() -- the terminal is the shell's for a while
+        self.view, self.hidden = nil, true
+    elseif event.event == "shell_ended" and self.hidden then
+        self.view, self.hidden = live.new(self.progress, { color = self.color }), nil
+    end
     if self.view then
         self.view:changed()
     end

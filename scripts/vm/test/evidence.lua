@@ -124,7 +124,7 @@ function M.guests(attempt)
         if guest.console_log then
             local path, below = attempt.console_file(#attempt.lease.list > 1 and name or nil)
             local ok, text = pcall(guest.console, guest)
-            if ok and write(path, attempt.masker:text(text)) then
+            if ok and text ~= "" and write(path, attempt.masker:text(text)) then
                 console = console or below
             end
         end

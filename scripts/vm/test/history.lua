@@ -38,6 +38,19 @@ function M.load(matrix_file)
     return read((file_of(matrix_file)))
 end
 
+---The same for all files of a plan.
+---@param plan table
+---@return table<string, number>
+function M.of(plan)
+    local all = {}
+    for _, matrix in ipairs(plan.matrices) do
+        for id, seconds in pairs(matrix.file and M.load(matrix.file) or {}) do
+            all[id] = seconds
+        end
+    end
+    return all
+end
+
 ---Adds times of this run to what is known. Waits for a moment if another run does the same.
 ---@param matrix_file string
 ---@param seconds table<string, number> by test id

@@ -47,6 +47,7 @@ function M.new(plan, store, opts)
         live = {}, -- unit -> its task
         spent = {}, -- cell -> seconds that its tests have run
         closers = {}, -- tasks that end cells
+        saving = {}, -- tasks that write verdicts
         maskers = {},
         seconds = {}, -- file -> test id -> seconds, for the history
         begun = now(),
@@ -324,17 +325,6 @@ local function sort_out(self)
     return list
 end
 
--- What is known of how long tests take.
-local function estimates_of(plan)
-    local all = {}
-    for _, matrix in ipairs(plan.matrices) do
-        for id, seconds in pairs(matrix.file and history.load(matrix.file) or {}) do
-            all[id] = seconds
-        end
-    end
-    return all
-end
-
 ---Runs the plan to its end. Waits.
 function Runner:run()
     self.capacity = admission.new(self.opts.jobs)
@@ -347,7 +337,7 @@ function Runner:run()
         repeats = self.opts.repeats,
         by_id = self.by_id,
         stand_of = function(cell) return self.stands[cell] end,
-        estimates = estimates_of(self.plan),
+        estimates = history.of(self.plan),
     })
     local limits = {}
     for _, matrix in ipairs(self.plan.matrices) do
@@ -387,6 +377,9 @@ function Runner:finish(interrupted)
         if stand.close then
             stand:close()
         end
+    end
+    while next(self.saving) do
+        next(self.saving):ended()
     end
     for file, seconds in pairs(self.seconds) do
         local ok, err = history.add(file, seconds)

@@ -288,11 +288,20 @@ function Stand:lease(test, info)
     return lease
 end
 
+---A test's guests were frozen by somebody else: others may start from that.
+---@param id string of the test
+---@param templates vm.Template[]
+function Stand:left_by(id, templates)
+    self.left[id] = templates
+end
+
 ---Keeps the state of the lease's guests, from which other tests start. The guests are gone then.
 ---@param lease vm.test.Lease
 ---@param id string of the test that left it
 function Stand:leave(lease, id)
-    if self.way == "fork" then
+    if self.left[id] then
+        return
+    elseif self.way == "fork" then
         local list = lease.list
         lease.list = {}
         self.left[id] = each(self, function(_, i)

@@ -3,22 +3,47 @@
 local raw = require "vm.raw"
 local outcome_of = require "vm.test.outcome"
 local stats = require "vm.test.stats"
+local task = require "vm.task"
 local Guest = require "vm.guest"
 
 local M = {}
 
--- Writes a test's verdict; it counts from then on.
+-- Writes a verdict. Beside a guest's test the disk takes no time, so it is waited for, and a run that is
+-- killed has lost nothing; on a machine that is there already the run goes on meanwhile. A verdict that
+-- cannot be kept is lost.
+local function save(self, test, result)
+    local stand = self.stands[test.cell]
+    local saving
+    saving = task.spawn_detached("result " .. test.id, function()
+        local ok, err = pcall(self.store.result, self.store, test, result)
+        self.saving[saving] = nil
+        if not ok then
+            local cell = self.store.results[test.cell.id]
+            if cell then
+                cell.tests[test.name] = nil
+            end
+            self.store:event { event = "warning", kind = "result", test = test.id,
+                text = "its verdict cannot be written, so it is lost: " .. tostring(err) }
+        end
+    end)
+    self.saving[saving] = true
+    if stand and stand.way ~= "machine" then
+        saving:ended()
+    end
+end
+
+-- A test has its verdict.
 local function settle(self, test, result)
     if self.done[test] then
         return
     end
     self.done[test] = result.outcome
-    self.store:result(test, result)
     self.open[test.cell] = self.open[test.cell] - 1
     if self.open[test.cell] == 0 then
         self.closing = self.closing or {}
         table.insert(self.closing, test.cell)
     end
+    save(self, test, result)
 end
 
 ---A verdict without an attempt.

@@ -1,0 +1,147 @@
+/* What is typed: reading a descriptor that may be a terminal without stopping the loop. */
+#include <errno.h>
+#include <lauxlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bindings/error.h"
+#include "bindings/modules.h"
+#include "bindings/task.h"
+#include "runtime/loop/timer.h"
+#include "runtime/loop/watch.h"
+
+#define INPUT_TYPE "vm.raw.terminal.input"
+#define WAIT_TYPE  "vm.raw.terminal.input.wait"
+
+enum { CHUNK = 4096 };
+
+struct l_wait;
+
+struct l_input {
+    int fd;
+    struct vx_watch *watch; /* NULL: closed */
+    struct l_wait *waiter;
+};
+
+struct l_wait {
+    struct wait wait;
+    struct l_input *of; /* NULL once released */
+    struct vx_timer *timer;
+    bool readable;
+};
+
+static void readable_cb(int events, void *arg)
+{
+    struct l_input *self = arg;
+
+    (void)events;
+    vx_watch_want(self->watch, 0);
+    if (self->waiter != NULL) {
+        self->waiter->readable = true;
+        wait_done(&self->waiter->wait);
+    }
+}
+
+/* close(): stops reading, the descriptor stays open; harmless when repeated. */
+static int input_close(lua_State *L)
+{
+    struct l_input *self = luaL_checkudata(L, 1, INPUT_TYPE);
+
+    vx_watch_free(self->watch);
+    self->watch = NULL;
+    if (self->waiter != NULL)
+        wait_done(&self->waiter->wait);
+    return 0;
+}
+
+static int wait_release(lua_State *L)
+{
+    struct l_wait *op = luaL_checkudata(L, 1, WAIT_TYPE);
+
+    vx_timer_free(op->timer);
+    op->timer = NULL;
+    if (op->of != NULL && op->of->waiter == op) {
+        op->of->waiter = NULL;
+        if (op->of->watch != NULL)
+            vx_watch_want(op->of->watch, 0);
+    }
+    op->of = NULL;
+    return 0;
+}
+
+static void timeout_cb(void *arg)
+{
+    wait_done(arg);
+}
+
+static int read_finish(lua_State *L, struct wait *wait)
+{
+    struct l_wait *op = (struct l_wait *)wait;
+    char chunk[CHUNK];
+    struct vx_err err;
+    ssize_t got = 0;
+
+    if (!op->readable || op->of->watch == NULL) {
+        lua_pushboolean(L, false);
+        return 1;
+    }
+    got = read(op->of->fd, chunk, sizeof chunk);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        lua_pushboolean(L, false);
+        return 1;
+    }
+    /* A terminal whose other side is gone says EIO: that is its end. */
+    if (got < 0 && errno != EIO) {
+        vx_err_errno(&err, errno, "cannot read what is typed");
+        return l_push_fail(L, &err);
+    }
+    lua_pushlstring(L, chunk, got > 0 ? (size_t)got : 0);
+    return 1;
+}
+
+/* input:read([seconds]): waits for bytes. Returns them, "" at the end, false when the time is
+ * over; or nil, err. One task at a time. */
+static int l_input_read(lua_State *L)
+{
+    struct l_input *self = luaL_checkudata(L, 1, INPUT_TYPE);
+    double seconds = luaL_optnumber(L, 2, -1);
+    struct l_wait *op = NULL;
+
+    lua_settop(L, 2);
+    check_may_wait(L, "input:read");
+    if (self->watch == NULL)
+        return luaL_error(L, "the input is closed");
+    if (self->waiter != NULL)
+        return luaL_error(L, "another task reads this input already");
+    op = l_new_op(L, sizeof *op, WAIT_TYPE, wait_release);
+    op->of = self;
+    self->waiter = op;
+    if (seconds >= 0)
+        op->timer = vx_timer_new(task_loop(L), seconds, timeout_cb, &op->wait);
+    vx_watch_want(self->watch, VX_READABLE);
+    return task_park(L, &op->wait, read_finish);
+}
+
+static const luaL_Reg methods[] = {
+    { "close", input_close },
+    { "read", l_input_read },
+    { NULL, NULL },
+};
+
+/* input([fd]): what comes from a descriptor (0), a terminal or a pipe, which stays open. Does not
+ * wait. Returns an input with read and close, or nil, err: a plain file cannot be waited for. */
+int l_terminal_input(lua_State *L)
+{
+    int fd = (int)luaL_optinteger(L, 1, 0);
+    struct l_input *self = lua_newuserdatauv(L, sizeof *self, 0);
+    struct vx_err err = { 0 };
+
+    memset(self, 0, sizeof *self);
+    self->fd = fd;
+    l_new_type(L, INPUT_TYPE, methods, input_close);
+    luaL_setmetatable(L, INPUT_TYPE);
+    self->watch = vx_watch_new(task_loop(L), fd, readable_cb, self, &err);
+    if (self->watch == NULL)
+        return l_push_fail(L, &err);
+    return 1;
+}
