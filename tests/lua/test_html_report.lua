@@ -138,6 +138,11 @@ t.test("links lead into the run's folder or nowhere", function()
     t.equal(words.url(nil), nil)
 end)
 
+t.test("the policy names digests as browsers compute them", function()
+    t.equal(words.source "", "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='")
+    t.equal(words.source "abc", "'sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0='")
+end)
+
 t.test("long texts are cut between characters and say how much is missing", function()
     t.equal(words.escape(("ü"):rep(10), 5), "üü … (16 B more)")
     t.equal(words.escape("<&>\"'"), "&lt;&amp;&gt;&quot;&#39;")
