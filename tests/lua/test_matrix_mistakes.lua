@@ -251,7 +251,8 @@ t.test("whatever_is_said_for_a_key_is_a_mistake_at_worst", function()
     circle[1], circle.circle = circle, circle
     local junk = { 0, -1, 1.5, 0 / 0, "", "x", "../..", "a\0b", true, false, nothing, {}, { {} }, { 1 }, { "x" },
         { x = 1 }, { x = {} }, { [2] = "x" }, { { x = "y" } }, { name = "n" }, { { name = "n" } }, { nothing },
-        { x = nothing }, { run = 1 }, { { run = nothing, name = "n", from = "n" } }, circle, setmetatable({}, { __index = error }),
+        { x = nothing },
+        { run = 1 }, { { run = nothing, name = "n", from = "n" } }, circle, setmetatable({}, { __index = error }),
         function() return 1 end, function(cell) return cell end, function() error {} end, { [{}] = 1, [nothing] = 2 } }
     local keys = { "name", "axes", "exclude", "include", "when", "guest", "guests", "prepare", "tests", "setup",
         "teardown", "tags", "timeout", "cell_timeout", "retries", "artifacts", "env", "secrets", "max_parallel",
