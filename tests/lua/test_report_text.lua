@@ -183,7 +183,8 @@ end)
 
 t.test("the_summary_of_a_step_is_never_larger_than_github_takes", function()
     local github = require "vm.report.github"
-    local many = load { cells = raw.build.gc_eager and 40 or 600, tests = 4, outcome = "failed", logs = false, events = false }
+    local many = load { cells = raw.build.gc_eager and 40 or 600, tests = 4, outcome = "failed", logs = false,
+        events = false }
     t.check(#github.summary(many) < 1 << 20 and utf8.len(github.summary(many)))
     for _, test in ipairs(many.tests) do
         test.attempts[1].error.message = ("y\n"):rep(20000)
