@@ -12,6 +12,10 @@ local Guest = M.methods
 -- How long a guest that may also be reached by SSH is given to say whether its agent answers, in seconds.
 local AGENT_CHANCE <const> = 2
 
+-- A handshake takes an emulated guest longer than several commands over the agent, and would be in the way
+-- of the first ones: SSH is opened, beside what runs, for a guest that is asked for more than these.
+local SSH_AFTER <const> = 3
+
 -- Slots of the root bus are given out in runtime/virt/domain_xml.c; this one is free there.
 local SLOT <const> = "0x1b"
 
@@ -182,7 +186,10 @@ local function choose(self, verb)
     elseif not self:has_ssh() then
         return agent_now(self, verb)
     elseif self.agent:is_open() or self.agent:answers(self:limit(AGENT_CHANCE)) then
-        self:open_ssh_beside() -- the better of the two once it is there
+        self.agent.count = (self.agent.count or 0) + 1
+        if self.agent.count > SSH_AFTER then
+            self:open_ssh_beside()
+        end
         return self.agent
     end
     self:check_alive(verb)
@@ -223,6 +230,7 @@ function Guest:lose_connection(reason)
     for _, name in ipairs { "conn", "agent" } do
         if self[name] then
             self[name]:lose(reason)
+            self[name].count = nil
         end
     end
 end
