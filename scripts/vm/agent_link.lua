@@ -51,7 +51,7 @@ local function take_answer(self, answer, delimited)
     if not wanted then
         return
     elseif wanted.sync then
-        if delimited and wanted.sync[answer["return"]] then
+        if delimited and wanted.sync == answer["return"] then
             wanted.answer = answer
         end
     elseif not delimited and (answer.id == nil or answer.id == wanted.id)
@@ -204,10 +204,12 @@ local function next_number(self)
 end
 
 local function sync(self, deadline, epoch)
-    local wanted, pause = { sync = {} }, SYNC_AGAIN
+    local wanted, pause = {}, SYNC_AGAIN
     while now() < deadline do
+        -- Only the answer to the last one will do: the agent answers in order, and complains, without a
+        -- number, of the byte that begins each.
         local number = next_number(self)
-        wanted.sync[number] = true
+        wanted.sync = number
         local text = json.encode { execute = "guest-sync-delimited", arguments = { id = number } }
         if exchange(self, "\255" .. text .. "\n", wanted, math.min(deadline, now() + pause), epoch) then
             self.synced = true

@@ -143,9 +143,12 @@ local function agent_now(self, verb)
         return agent
     end
     local seconds = agent:answers(0.3) and 0 or is_opened(self) and agent.patience or self:limit(AGENT_CHANCE)
-    if seconds > 0 and not agent:answers(seconds) then
-        self:check_alive(verb)
-        self:fail("connection", verb, "the guest agent does not answer: %s", self:agent_trouble())
+    if seconds > 0 then
+        local ok, why = agent:answers(seconds)
+        if not ok then
+            self:check_alive(verb)
+            self:fail("connection", verb, "%s; %s", why.message, self:agent_trouble())
+        end
     end
     return agent
 end

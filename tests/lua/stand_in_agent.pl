@@ -15,19 +15,22 @@ print "ready\n";
 while (my $client = $server->accept) {
     $client->autoflush(1);
     print $client "what was left from before\n{\"return\": \"also\"}\n";
-    my $deaf = 0;
+    my ($deaf, $slow) = (0, 0);
     while (my $line = <$client>) {
         my ($name) = $line =~ /"execute": ?"([^"]*)"/ or next;
         my ($number) = $line =~ /"id": ?(\d+)/;
         my ($text) = $line =~ /"text": ?"([^"]*)"/;
         my $answer = sub { print $client '{"return": "' . shift() . "\", \"id\": $number}\n" };
         if ($name eq 'guest-sync-delimited') {
+            print $client "{\"error\": {\"class\": \"GenericError\", \"desc\": \"not JSON\"}}\n"; # the byte before it
             if ($deaf > 0) { $deaf--; next }
+            if ($slow > 0) { $slow--; select undef, undef, undef, 0.7 }
             print $client "\xff{\"return\": $number}\n";
         }
         elsif ($name eq 'echo') { $answer->($text) }
         elsif ($name eq 'hang') { }
         elsif ($name eq 'deaf') { $deaf = 1 }
+        elsif ($name eq 'slow') { $slow = 1 }
         elsif ($name eq 'late') { select undef, undef, undef, 0.6; $answer->('late') }
         elsif ($name eq 'old') { print $client "{\"return\": \"no number\"}\n" }
         elsif ($name eq 'refuse') { print $client "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\\u001b[31m\"}}\n" }

@@ -79,6 +79,12 @@ test("a sync that is lost is sent again", function(link)
     t.equal(echo(link, "found"), "found")
 end)
 
+test("what the agent says of syncs that were sent twice is not taken for an answer", function(link)
+    pcall(link.call, link, "slow", nil, 0.2)
+    t.equal(echo(link, "mine"), "mine")
+    t.equal(echo(link, "mine too"), "mine too")
+end)
+
 test("garbage before an answer does no harm", function(link)
     t.equal(link:call("garbage", nil, 5), "after garbage")
     t.equal(echo(link, "next"), "next")
