@@ -7,7 +7,7 @@ local fs = vm.raw.fs
 
 local vmatrix <const> = os.getenv "VMATRIX_PROGRAM" or error "VMATRIX_PROGRAM must name the binary"
 local ARCHES <const> = { "x86_64", "aarch64", "riscv64" }
-local COMMANDS <const> = { "uname -a", "df /", "cat /proc/cpuinfo", "ls -lR /etc" }
+local COMMANDS <const> = { "uname -a", "cat /proc/meminfo", "cat /proc/cpuinfo", "ls -lR /etc" }
 
 local folder = assert(fs.mkdtemp "/tmp/vmb-")
 local env = { XDG_STATE_HOME = folder .. "/state", XDG_CACHE_HOME = folder .. "/cache" }
