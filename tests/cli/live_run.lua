@@ -1,5 +1,6 @@
 -- A run without guests, for the tests of what is seen of one: vmatrix live_run.lua FOLDER CELLS SECONDS HOW [-v|-q]
--- HOW is "end", "error" (raises half-way) or "wait" (stays until it is interrupted).
+-- HOW is "end", "error" (raises half-way), "wait" (stays until it is interrupted) or "shell" (the fourth test
+-- has the terminal for two seconds, as a shell would).
 local raw = require "vm.raw"
 local task = require "vm.task"
 local fixture = require "lua.run_fixture"
@@ -38,6 +39,14 @@ task.parallel({ 1, 2, 3, 4 }, function(slot)
         next_test = next_test + 1
         local n = next_test
         one_test(plan.tests[n], n, slot)
+        if how == "shell" and n == 4 then
+            run:event { event = "shell_started", test = plan.tests[n].id, attempt = 1 }
+            io.stdout:write "shell> "
+            io.stdout:flush()
+            raw.task.sleep(2)
+            io.stdout:write "exit\n"
+            run:event { event = "shell_ended", test = plan.tests[n].id, attempt = 1 }
+        end
         if how == "error" and n > #plan.tests // 2 then
             error "the runner is broken"
         elseif how == "wait" and n >= 8 then

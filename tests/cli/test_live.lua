@@ -152,6 +152,24 @@ t.test("an_error_of_the_runner_ends_the_view_too_and_the_reports_are_written", f
     t.check(not text:find "tests; %d", "the view is left:\n" .. text)
 end)
 
+t.test("a_shell_has_the_terminal_to_itself_and_the_view_comes_back", function()
+    local screen <close> = open(100, 40, command(12, 0.5, "shell"))
+    screen:wait "of 24 tests; "
+    screen:wait "shell> "
+    for _ = 1, 3 do
+        local text = screen:text()
+        t.check(text:find "exit" or text:find "shell> %s*$", "something is drawn over it:\n" .. text)
+        raw.task.sleep(0.3)
+    end
+    screen:wait "shell> exit.*of 24 tests; "
+    local text = screen:wait "status 0"
+    t.match(text, "5 failed, 19 passed")
+    -- In a pipe what was held back is said afterwards, in its order.
+    local piped = run_in_pipe(12, 0.3, "shell").stdout
+    t.match(piped, "\nshell> exit\n")
+    t.equal(select(2, piped:gsub("\npassed ", "")), 19)
+end)
+
 t.test("verbose_output_runs_above_the_view", function()
     local screen <close> = open(110, 40, command(4, 1, "end", "-v"))
     local text = screen:wait "debian%-12/x86_64/r1:build | line 1 of build.*of 8 tests; "

@@ -80,9 +80,11 @@ local function drive(self)
             break
         end
         self.is_changed = false
-        local before = self.pending
-        self.pending = nil
-        draw(self, before)
+        if not self.paused then
+            local before = self.pending
+            self.pending = nil
+            draw(self, before)
+        end
         self.stop:wait(EVERY)
     end
 end
@@ -111,6 +113,28 @@ function View:above(text)
     self:changed()
 end
 
+-- Takes the view off the screen; what was to appear above it stays.
+local function take_off(self)
+    local _, columns = window()
+    io.stdout:write(back(self, columns), over(self.pending or ""), "\27[J")
+    io.stdout:flush()
+    self.pending = nil
+end
+
+---Leaves the terminal to somebody else: nothing is drawn until `resume`. Does not wait.
+function View:pause()
+    if not self.paused then
+        self.paused = true
+        take_off(self)
+    end
+end
+
+---Goes on, with what was to appear meanwhile.
+function View:resume()
+    self.paused = false
+    self:changed()
+end
+
 ---Ends the view, which is erased; what was to appear above it stays. Harmless when repeated.
 function View:close()
     if self.stopped then
@@ -120,9 +144,7 @@ function View:close()
     self.woken:broadcast()
     self.stop:broadcast()
     self.driver:ended()
-    local _, columns = window()
-    io.stdout:write(back(self, columns), over(self.pending or ""), "\27[J")
-    io.stdout:flush()
+    take_off(self)
 end
 
 return M

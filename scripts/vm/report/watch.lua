@@ -42,6 +42,8 @@ local function write_out(self, text)
     end
     if self.view then
         self.view:above(text)
+    elseif self.held then
+        self.held = self.held .. text
     else
         io.stdout:write(text)
         io.stdout:flush()
@@ -70,8 +72,24 @@ local function told(self, event)
     return false
 end
 
+-- While a shell has the terminal, nothing else is said; it is said afterwards.
+local function shell(self, is_on)
+    local held = self.held
+    self.held = is_on and (held or "") or nil
+    if self.view and is_on then
+        self.view:pause()
+    elseif self.view then
+        self.view:resume()
+    elseif held and not is_on then
+        write_out(self, held)
+    end
+end
+
 local function hear(self, event)
     self.progress:event(event)
+    if event.event == "shell_started" or event.event == "shell_ended" then
+        shell(self, event.event == "shell_started")
+    end
     if self.follow then
         self.follow:event(event)
     end
@@ -83,12 +101,6 @@ local function hear(self, event)
             escape.line(escape.head(event.text, 1000))))
     elseif event.event == "interrupted" then
         write_out(self, "interrupted: what is running is ended\n")
-    end
-    if event.event == "shell_started" and self.view then
-        self.view:close() -- the terminal is the shell's for a while
-        self.view, self.hidden = nil, true
-    elseif event.event == "shell_ended" and self.hidden then
-        self.view, self.hidden = live.new(self.progress, { color = self.color }), nil
     end
     if self.view then
         self.view:changed()
@@ -140,6 +152,9 @@ end
 function Watch:close(err)
     if self.follow then
         self.follow:close()
+    end
+    if self.held then
+        shell(self, false) -- whoever had the terminal is gone
     end
     if self.view then
         self.view:close()
