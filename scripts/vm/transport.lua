@@ -16,8 +16,9 @@ local AGENT_CHANCE <const> = 2
 -- of the first ones: SSH is opened, beside what runs, for a guest that is asked for more than these.
 local SSH_AFTER <const> = 3
 
--- Slots of the root bus are given out in runtime/virt/domain_xml.c; this one is free there.
-local SLOT <const> = "0x1b"
+-- Slots of the root bus are given out in runtime/virt (domain_xml.c, and card.c for the root ports); this
+-- one is free there.
+local SLOT <const> = "0x1c"
 
 local sockets = 0
 
