@@ -163,7 +163,7 @@ end)
 
 t.test("forks_on_a_network_have_addresses_of_their_own_and_see_each_other", function()
     local lan <close> = vm.network { subnet = "10.9.7.0/24" }
-    local guest = frozen { name = "netted", nics = { lan, "nat" } }
+    local guest = frozen { name = "netted", nics = { lan, "nat" }, agent = true }
     local address = lan:address(guest)
     local netted <close> = guest:template()
     t.equal(#lan:members(), 0)

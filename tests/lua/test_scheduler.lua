@@ -222,13 +222,14 @@ t.test("what_is_kept_at_the_end_stays_taken", function()
 end)
 
 t.test("ten_thousand_units_that_wait_for_one_machine_are_scheduled_in_a_second", function()
+    local build = require("vm.raw").build
     local items = {}
-    for i = 1, 10000 do
+    for i = 1, build.gc_eager and 1000 or 10000 do
         items[i] = { "u" .. i, 1, limits = { "machine" } }
     end
     local begun = os.clock()
     drive(items, { slots = 8 })
-    t.check(os.clock() - begun < 5, ("%.2f s"):format(os.clock() - begun))
+    t.check(os.clock() - begun < (build.sanitized and 20 or 5), ("%.2f s"):format(os.clock() - begun))
 end)
 
 t.finish()
