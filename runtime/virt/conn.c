@@ -31,7 +31,7 @@ void vx_conn_ref(struct vx_conn *conn)
 
 static int close_work(struct vx_call *call)
 {
-    feed_unregister(call->vir, call->callbacks);
+    feed_unregister(call->feed, call->vir, call->callbacks);
     return 0; /* the reference itself is dropped with the call's */
 }
 

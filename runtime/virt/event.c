@@ -13,6 +13,7 @@
 struct conn_feed {
     pthread_mutex_t lock;
     atomic_int refs;
+    atomic_bool listens;  /* a reference is held for the close callback */
     struct vx_loop *loop; /* under lock; NULL once nobody listens */
     char *root;           /* under lock */
     struct vx_conn *conn; /* loop thread only */
@@ -282,13 +283,24 @@ static void on_close(virConnectPtr vir, int reason, void *arg)
                    NULL);
 }
 
-void feed_unregister(virConnectPtr vir, const int ids[CONN_CALLBACKS])
+/* libvirt says that it has taken a close callback also where the driver knows none, and then never
+ * lets go of it: whoever comes first here does. */
+static void close_gone(void *arg)
+{
+    struct conn_feed *feed = arg;
+
+    if (atomic_exchange(&feed->listens, false))
+        feed_unref(feed);
+}
+
+void feed_unregister(struct conn_feed *feed, virConnectPtr vir, const int ids[CONN_CALLBACKS])
 {
     for (int i = 0; i < CONN_CALLBACKS; i++) {
         if (ids[i] >= 0)
             virConnectDomainEventDeregisterAny(vir, ids[i]);
     }
     virConnectUnregisterCloseCallback(vir, on_close);
+    close_gone(feed);
 }
 
 int feed_register(struct conn_feed *feed, virConnectPtr vir, int ids[CONN_CALLBACKS],
@@ -316,8 +328,9 @@ int feed_register(struct conn_feed *feed, virConnectPtr vir, int ids[CONN_CALLBA
         ids[i] = -1;
     }
     atomic_fetch_add(&feed->refs, 1);
-    if (virConnectRegisterCloseCallback(vir, on_close, feed, feed_gone) < 0)
-        feed_unref(feed); /* a driver without a daemon that could go */
+    atomic_store(&feed->listens, true);
+    if (virConnectRegisterCloseCallback(vir, on_close, feed, close_gone) < 0)
+        close_gone(feed); /* a driver without a daemon that could go */
     return 0;
 }
 

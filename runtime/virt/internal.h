@@ -112,7 +112,7 @@ void feed_unref(struct conn_feed *feed);
  * lacks. */
 int feed_register(struct conn_feed *feed, virConnectPtr vir, int ids[CONN_CALLBACKS],
                   struct vx_err *err);
-void feed_unregister(virConnectPtr vir, const int ids[CONN_CALLBACKS]);
+void feed_unregister(struct conn_feed *feed, virConnectPtr vir, const int ids[CONN_CALLBACKS]);
 void conn_events_clear(struct vx_conn *conn);
 
 /* domain_check.c */
