@@ -117,7 +117,7 @@ end
 ---@return vm.Error
 function Agent:explain(what, err)
     local failure = self:behind(err)
-    if failure and failure.message ~= err.message then
+    if failure then
         local fields = {}
         for name, value in pairs(failure) do
             fields[name] = value
@@ -245,8 +245,7 @@ local function await(handle, deadline)
     local agent, pause, epoch = handle.agent, LOOK_FIRST, handle.agent.link.epoch
     while true do
         if agent.link.epoch ~= epoch then
-            errors.fail("connection", "%s", agent.link.failure and agent.link.failure.message
-                or "the command was lost: " .. tostring(agent.link.reason))
+            errors.fail("connection", "the command was lost: %s", tostring(agent.link.reason))
         end
         local status = agent:call("guest-exec-status", { pid = handle.pid })
         if type(status) ~= "table" then
