@@ -127,8 +127,8 @@ end)
 
 t.test("wait_console_works_without_a_login_and_commands_say_what_is_missing", function()
     local guest <close> = vm.boot { image = "seed", memory = "256MiB", nics = {}, wait = "console" }
-    t.raises(function() guest:exec "true" end, "usage", "no network card")
-    t.raises(function() guest:wait_ready() end, "usage", "no network card")
+    t.raises(function() guest:exec "true" end, "usage", "no \"nat\" network card")
+    t.raises(function() guest:wait_ready() end, "usage", "no \"nat\" network card")
 end)
 
 t.test("snapshots_keep_memory_and_disk_and_form_a_tree", function()
