@@ -3,7 +3,7 @@ local vm = require "vm"
 
 local begun = vm.now()
 local guest = vm.boot { image = "seed", name = "prepared", memory = "256MiB" }
-guest:run "mkdir /work; echo 'the prepared file' > /work/file; sleep 1000 &"
+guest:run "mkdir /work; echo 'the prepared file' > /work/file; sleep 1000 >/dev/null 2>&1 &"
 print(("booted and prepared in %.1f s"):format(vm.now() - begun))
 
 local base <close> = guest:template()

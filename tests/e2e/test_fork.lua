@@ -7,7 +7,7 @@ local fs = vm.raw.fs
 local function frozen(opts)
     opts.image, opts.memory = "seed", opts.memory or "256MiB"
     local guest = vm.boot(opts)
-    guest:run "echo frozen > /tmp/state; sleep 1000 & echo $! > /tmp/pid"
+    guest:run "echo frozen > /tmp/state; sleep 1000 >/dev/null 2>&1 & echo $! > /tmp/pid"
     return guest
 end
 
