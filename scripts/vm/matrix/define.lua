@@ -42,7 +42,7 @@ local M = {}
 ---@field artifacts? string[]|string absolute paths or globs of the guest: collected after each test
 ---@field env? table<string, string> the environment of the tests' commands
 ---@field secrets? string[]|string values that are masked in logs and reports
----@field max_parallel? integer cells of this matrix at once
+---@field max_parallel? integer tests of this matrix at once
 ---@field priority? integer of those that wait, the highest first
 ---@field isolation? string "test" (default): each test gets a guest of its own; "cell": they share one
 
