@@ -100,32 +100,6 @@ local function is_suite(work)
     return false
 end
 
--- A mirror that is being synced may serve a release file newer than the lists that it names, for hours.
--- Under its alias the same release may be there as a whole, if an older one: signed all the same.
-local function read_lists(work, spec, progress)
-    local keyring, mirror = check_host(), find_mirror()
-    local function update(suite)
-        write_config(work, spec.deb_arch, keyring, mirror, suite)
-        return pcall(apt, work, { "apt-get", "update", "-q", "--error-on=any" })
-    end
-    progress(("reading the package lists of Debian %s for %s from %s"):format(SUITE, spec.deb_arch, mirror))
-    local ok, err = update(SUITE)
-    if ok then
-        return
-    end
-    local said = errors.is(err) and err.stderr or ""
-    if said:find("unexpected size", 1, true) or said:find("Hash Sum mismatch", 1, true) then
-        progress(("the mirror is being synced: its lists of %s do not fit together; trying those of %s")
-            :format(SUITE, ALIAS))
-        raise(fs.remove_tree(work .. "/state"))
-        if update(ALIAS) and is_suite(work) then
-            return
-        end
-    end
-    errors.fail("connection", "the package lists could not be had from %s (%s); check the network, or name " ..
-        "another mirror in VMATRIX_DEBIAN_MIRROR", mirror, tostring(err))
-end
-
 -- linux-image-cloud-amd64 depends on the package that has the kernel's version in its name.
 local function kernel_package(work, meta)
     local text = apt(work, { "apt-cache", "depends", meta })
@@ -154,18 +128,52 @@ local function unpack_all(work, tree, progress)
     return packages
 end
 
+-- What apt says of a mirror that is being synced: its release file is newer than its lists, or its lists
+-- than its packages, for hours.
+local function is_being_synced(err)
+    local said = errors.is(err) and err.stderr or ""
+    return said:find("unexpected size", 1, true) or said:find("Hash Sum mismatch", 1, true)
+        or said:find("404  Not Found", 1, true)
+end
+
+local function download(work, spec, suite, mirror, progress)
+    write_config(work, spec.deb_arch, check_host(), mirror, suite)
+    progress(("reading the package lists of Debian %s for %s from %s"):format(suite, spec.deb_arch, mirror))
+    apt(work, { "apt-get", "update", "-q", "--error-on=any" })
+    if not is_suite(work) then
+        errors.fail("notfound", "Debian %s is not %s", suite, SUITE)
+    end
+    local argv = { "apt-get", "download", "-q", kernel_package(work, spec.kernel) }
+    progress("downloading " .. argv[4])
+    apt(work, table.move(spec.packages, 1, #spec.packages, #argv + 1, argv), work .. "/debs")
+end
+
 ---Downloads the packages of an architecture and unpacks them below `work`, an empty folder. apt
----checks the archive's signature and every package's digest.
+---checks the archive's signature and every package's digest. From a mirror that is being synced they are
+---taken under the suite's alias, where the same release may be there as a whole, if an older one.
 ---@param work string
 ---@param spec { deb_arch: string, kernel: string, packages: string[] }
 ---@param progress fun(line: string)
 ---@return string tree the folder with their files
 ---@return { name: string, version: string, sha256: string }[] packages
 function M.fetch(work, spec, progress)
-    read_lists(work, spec, progress)
-    local argv = { "apt-get", "download", "-q", kernel_package(work, spec.kernel) }
-    progress("downloading " .. argv[4])
-    apt(work, table.move(spec.packages, 1, #spec.packages, #argv + 1, argv), work .. "/debs")
+    local mirror = find_mirror()
+    local ok, err = pcall(download, work, spec, SUITE, mirror, progress)
+    if not ok and is_being_synced(err) then
+        progress(("the mirror is being synced: what it has of %s does not fit together; trying %s")
+            :format(SUITE, ALIAS))
+        for _, folder in ipairs { "/state", "/cache", "/debs" } do
+            raise(fs.remove_tree(work .. folder))
+        end
+        ok = pcall(download, work, spec, ALIAS, mirror, progress)
+    end
+    if not ok then
+        if errors.is(err) and err.kind ~= "exit" then
+            error(err, 0)
+        end
+        errors.fail("connection", "the packages could not be had from %s (%s); check the network, or name " ..
+            "another mirror in VMATRIX_DEBIAN_MIRROR", mirror, tostring(err))
+    end
     raise(fs.mkdir_p(work .. "/tree"))
     return work .. "/tree", unpack_all(work, work .. "/tree", progress)
 end
