@@ -43,7 +43,9 @@ local function boot(arch)
     return vm.boot { image = "seed", arch = arch, accel = "tcg", memory = "256MiB" }
 end
 
-for _, arch in ipairs { "x86_64", "aarch64", "riscv64" } do
+-- Not riscv64: QEMU 7.2 drops its pending timer when a state is loaded, so that a guest which only sleeps
+-- goes on sleeping until something else interrupts it.
+for _, arch in ipairs { "x86_64", "aarch64" } do
     t.test(arch .. ": a guest that wakes twice draws the same numbers, and not once it is reseeded", function()
         local guest <close> = boot(arch)
         guest:run [[
