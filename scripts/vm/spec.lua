@@ -17,7 +17,7 @@ local GIB <const> = 1024 * MIB
 ---@field kernel? string path: boots this kernel directly; the seed's unless told otherwise
 ---@field initrd? string path
 ---@field append? string kernel command line; added to the seed's own
----@field cpus? integer 2 unless told otherwise; 1 for an emulated riscv64
+---@field cpus? integer 2 unless told otherwise; 1 for an emulated guest
 ---@field memory? string|integer such as "512MiB"; "2GiB" unless told otherwise, 512 MiB for the seed
 ---@field disk? string|integer size of the first disk; the image's own, or 20 GiB sparse
 ---@field disks? table further disks: a size, a path (used as it is, written to), or { path=, size=, readonly= }
@@ -283,9 +283,11 @@ function M.check(what, given)
     spec.cpu = spec.cpu and check_cpu(what, spec.cpu) or {}
     spec.accel = choose_accel(what, spec)
     spec.emulated = spec.accel == "tcg"
-    -- With two, QEMU 7.2's OpenSBI was seen to hang before the kernel said a word, once in some sixty
-    -- boots on a busy host; with one, never.
-    spec.cpus = spec.cpus or (spec.emulated and spec.arch == "riscv64" and 1 or 2)
+    -- Before 8.1, QEMU's emulator could translate code while another virtual cpu was patching it: of
+    -- kernels with two, one boot in some hundreds ends in an int3 panic (x86_64; QEMU's commit "accel/tcg:
+    -- Always lock pages before translation") or hangs before its first word (riscv64). A second emulated
+    -- cpu makes no boot faster, either.
+    spec.cpus = spec.cpus or (spec.emulated and 1 or 2)
     if spec.transport == "agent" and not spec.agent then
         fail(what, "option 'transport': the guest has no agent; say agent = true if it has one")
     end

@@ -29,7 +29,8 @@ Chain.__index = Chain
 
 local function describe_guest(spec)
     local image = spec.image or spec.kernel or "?"
-    return ("%s %s, %d MiB, %d cpus"):format(image:match "[^/]*$", spec.arch, spec.memory >> 20, spec.cpus)
+    return ("%s %s, %d MiB, %d cpu%s"):format(image:match "[^/]*$", spec.arch, spec.memory >> 20, spec.cpus,
+        spec.cpus == 1 and "" or "s")
 end
 
 local function describe_cell(step, cell, before)
