@@ -15,6 +15,7 @@ int luaopen_raw_log(lua_State *L);
 int luaopen_raw_net(lua_State *L);
 int luaopen_raw_process(lua_State *L);
 int luaopen_raw_run(lua_State *L);
+int luaopen_raw_scripts(lua_State *L);
 int luaopen_raw_sftp(lua_State *L);
 int luaopen_raw_ssh(lua_State *L);
 int luaopen_raw_task(lua_State *L);

@@ -24,6 +24,7 @@ static const luaL_Reg modules[] = {
     { "net", luaopen_raw_net },
     { "process", luaopen_raw_process },
     { "run", luaopen_raw_run },
+    { "scripts", luaopen_raw_scripts },
     { "sftp", luaopen_raw_sftp },
     { "ssh", luaopen_raw_ssh },
     { "task", luaopen_raw_task },

@@ -30,6 +30,7 @@ M.commands = {
     { name = "report", help = "the reports of a run, comparing two, the runs there are", module = "vm.cmd_report" },
     { name = "prune", help = "remove what killed runs have left, and what exceeds a cache", module = "vm.cmd_prune" },
     { name = "states", help = "the prepared states in the cache", module = "vm.cmd_states" },
+    { name = "types", help = "the types of the library, for editors", module = "vm.cmd_types" },
 }
 
 local function find_command(name)

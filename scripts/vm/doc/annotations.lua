@@ -1,0 +1,196 @@
+-- What the library's annotations say: the classes, functions and verbs that scripts see, read from the
+-- texts in the binary. The reference, the types for editors and a manual page are made from it.
+local raw = require "vm.raw"
+
+local M = {}
+
+---The objects that scripts hold, in the order of the reference, and what their verbs are shown on.
+M.objects = {
+    { "vm.Guest", "guest" }, { "vm.Template", "template" }, { "vm.State", "state" }, { "vm.Network", "network" },
+    { "vm.Process", "process" }, { "vm.Snapshot", "snapshot" }, { "vm.Ssh", "machine" },
+    { "vm.Task", "task" }, { "vm.Semaphore", "semaphore" }, { "vm.Connection", "connection" }, { "vm.Error", "err" },
+}
+
+-- Takes a type off the front of a text: it goes to the first space that is outside of brackets and
+-- does not follow a colon, as in "fun(): string".
+local function take_type(text)
+    local depth, previous = 0, ""
+    for at = 1, #text do
+        local c = text:sub(at, at)
+        if c:find "[{(<]" then
+            depth = depth + 1
+        elseif c:find "[})>]" then
+            depth = depth - 1
+        elseif c == " " and depth == 0 and previous ~= ":" then
+            return text:sub(1, at - 1), text:sub(at + 1)
+        end
+        previous = c
+    end
+    return text, ""
+end
+
+local function new_block()
+    return { text = {}, params = {}, returns = {}, fields = {} }
+end
+
+-- One line of a comment, without its dashes.
+local function add_line(block, line)
+    local tag, rest = line:match "^@(%a+)%s*(.*)$"
+    if tag == "class" then
+        block.class, block.parent = rest:match "^([%w_.]+):?%s*([%w_.]*)"
+    elseif tag == "private" then
+        block.private = true
+    elseif tag == "return" then
+        local kind, said = take_type(rest)
+        local name, text = said:match "^(%S+)%s*(.*)$"
+        table.insert(block.returns, { name = name, type = kind, text = text or "" })
+    elseif tag == "param" or tag == "field" then
+        local name, typed = rest:match "^(%S+)%s+(.*)$"
+        if name == "private" then
+            return
+        end
+        local kind, text = take_type(typed)
+        table.insert(tag == "param" and block.params or block.fields, { name = name, type = kind, text = text })
+    elseif not tag then
+        table.insert(block.text, (line:gsub("^%s+", "")))
+    end
+end
+
+-- Everything that is annotated: classes by name, each with its methods; functions by module and name.
+local classes, functions
+
+local function class_of(name)
+    classes[name] = classes[name] or { name = name, text = {}, fields = {}, methods = {} }
+    return classes[name]
+end
+
+-- A verb that is written in C has no function to stand above: it is a field of type fun(self: ...).
+local function add_field(class, field)
+    local given, result = field.type:match "^fun%(self: [%w.]+,? ?(.*)%):? ?(.*)$"
+    if not given then
+        table.insert(class.fields, field)
+        return
+    end
+    local verb = new_block()
+    verb.name, verb.text = field.name, { field.text }
+    for name, kind in given:gmatch "([%w_?]+): ([^,]+)" do
+        table.insert(verb.params, { name = name, type = kind, text = "" })
+    end
+    if result ~= "" then
+        table.insert(verb.returns, { type = result, text = "" })
+    end
+    table.insert(class.methods, verb)
+end
+
+local function add_class(block)
+    local class = class_of(block.class)
+    for _, field in ipairs(block.fields) do
+        add_field(class, field)
+    end
+    if #block.text > 0 then
+        class.text = block.text
+    end
+    class.parent = block.parent ~= "" and block.parent or class.parent
+    return class
+end
+
+-- A module whose functions are verbs of guests and machines by `M.methods = { name = M.name }`.
+local function add_verbs(module, text)
+    for name in (text:match "\nM%.methods = (%b{})" or ""):gmatch "([%w_]+) = M%.[%w_]+" do
+        local verb = functions[module .. "." .. name]
+        table.remove(verb.params, 1)
+        verb.name = name
+        table.insert(class_of("vm.Guest").methods, verb)
+    end
+end
+
+local function read_module(name, text)
+    local block, holders = nil, {}
+    for line in text:gmatch "([^\n]*)\n" do
+        local comment = line:match "^%-%-%-(.*)$"
+        if comment then
+            block = block or new_block()
+            add_line(block, comment)
+        elseif block then
+            local holder, verb = line:match "^function ([%w_]+)[.:]([%w_]+)%("
+            if not holder then
+                holder, verb = line:match "^(M)%.([%w_]+) = setmetatable%(" -- a table that is called
+            end
+            if block.class then
+                local class = add_class(block)
+                holder = line:match "^local ([%w_]+) ="
+                if holder then
+                    holders[holder] = class
+                end
+            elseif holder and not block.private then
+                block.name, block.module = verb, name
+                if holders[holder] then
+                    table.insert(holders[holder].methods, block)
+                elseif holder == "M" then
+                    functions[("%s.%s"):format(name, verb)] = block
+                end
+            end
+            block = nil
+        end
+    end
+    add_verbs(name, text)
+end
+
+-- The functions of `vm` itself, under the names that vm/init.lua gives them.
+local function face()
+    local text = raw.scripts.text "vm"
+    local found = {}
+    local function add(name, where)
+        local block = assert(functions[where], where .. " has no annotations")
+        block.name = name
+        found[#found + 1] = block
+    end
+    for name, field in text:gmatch "\n    ([%w_]+) = task%.([%w_]+)," do
+        add(name, "vm.task." .. field)
+    end
+    for name, module, field in text:gmatch '\n    ([%w_]+) = { "([%w_.]+)", "([%w_]+)" }' do
+        add(name, module .. "." .. field)
+    end
+    return found
+end
+
+-- The verbs that vm.ssh's machines share with guests.
+local function shared_verbs()
+    local verbs = {}
+    for module in (raw.scripts.text "vm.ssh":match "\nlocal parts = (%b{})" or ""):gmatch '"([%w_.]+)"' do
+        for _, verb in ipairs(class_of("vm.Guest").methods) do
+            if verb.module == module then
+                verbs[#verbs + 1] = verb
+            end
+        end
+    end
+    return verbs
+end
+
+local function sorted(list)
+    table.sort(list, function(a, b) return a.name < b.name end)
+    return list
+end
+
+---@class vm.Annotations
+---@field face table[] the functions of `vm`, by name: { name, module, text, params, returns }
+---@field classes table<string, table> by name: { name, parent, text, fields, methods }
+---@field shared table[] the verbs of vm.Guest that vm.Ssh has, too
+
+---Reads the annotations of all modules in the binary.
+---@return vm.Annotations
+function M.read()
+    classes, functions = {}, {}
+    for _, name in ipairs(raw.scripts.list()) do
+        local text, path = raw.scripts.text(name)
+        if path:find "^vm/.*%.lua$" then
+            read_module(name, text)
+        end
+    end
+    for _, class in pairs(classes) do
+        sorted(class.methods)
+    end
+    return { face = sorted(face()), classes = classes, shared = sorted(shared_verbs()) }
+end
+
+return M
