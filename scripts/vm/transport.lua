@@ -182,6 +182,16 @@ function Guest:open_ssh_beside(fn)
     end)
 end
 
+-- SSH for what only SSH can do. A guest that its agent called ready may be on the way to it: that login is
+-- waited for, since its sshd need not have begun to listen.
+local function ssh_in_time(self, verb)
+    if self.opening_ssh and not (self.conn and self.conn:is_open()) then
+        self.opening_ssh:ended()
+        self:check_alive(verb)
+    end
+    return ssh(self, verb)
+end
+
 local function choose(self, verb)
     if self.conn and self.conn:is_open() then
         return self.conn
@@ -213,7 +223,7 @@ function Guest:transport(verb, wanted, beyond)
     end
     wanted = wanted or self.spec.transport
     if wanted == "ssh" then
-        return ssh(self, verb)
+        return ssh_in_time(self, verb)
     elseif wanted == "agent" or (beyond and not self:has_ssh() and self.agent) then
         if not self.agent then
             self:fail("unsupported", verb, "the guest has no agent; give option 'agent' to vm.create if it has one")
@@ -222,7 +232,7 @@ function Guest:transport(verb, wanted, beyond)
         end
         return agent_now(self, verb)
     elseif beyond then
-        return ssh(self, verb)
+        return ssh_in_time(self, verb)
     end
     return choose(self, verb)
 end
