@@ -10,6 +10,7 @@ int luaopen_raw_copy(lua_State *L);
 int luaopen_raw_data(lua_State *L);
 int luaopen_raw_error(lua_State *L);
 int luaopen_raw_fs(lua_State *L);
+int luaopen_raw_image(lua_State *L);
 int luaopen_raw_json(lua_State *L);
 int luaopen_raw_log(lua_State *L);
 int luaopen_raw_net(lua_State *L);

@@ -19,6 +19,7 @@ static const luaL_Reg modules[] = {
     { "data", luaopen_raw_data },
     { "error", luaopen_raw_error },
     { "fs", luaopen_raw_fs },
+    { "image", luaopen_raw_image },
     { "json", luaopen_raw_json },
     { "log", luaopen_raw_log },
     { "net", luaopen_raw_net },

@@ -5,6 +5,7 @@
 
 #include "runtime/base/version.h"
 #include "runtime/data/version.h"
+#include "runtime/image/version.h"
 #include "runtime/loop/version.h"
 #include "runtime/ssh/version.h"
 #include "runtime/virt/version.h"
@@ -39,6 +40,7 @@ static int l_libraries(lua_State *L)
     add_with(L, "libxml2", vx_xml_version);
     add(L, "jansson", vx_jansson_version());
     add_with(L, "libarchive", vx_archive_version);
+    add(L, "libcurl", vx_curl_version());
     add_with(L, "openssl", vx_crypto_version);
     return 1;
 }

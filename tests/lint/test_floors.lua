@@ -11,10 +11,11 @@ local floors = {
     ["runtime/net"] = { "runtime/base" },
     ["runtime/virt"] = { "runtime/base", "runtime/loop", "runtime/data" },
     ["runtime/ssh"] = { "runtime/base", "runtime/loop", "runtime/data" },
+    ["runtime/image"] = { "runtime/base", "runtime/data" },
     ["bindings"] = { "runtime/base", "runtime/loop", "runtime/data", "runtime/net", "runtime/virt",
-        "runtime/ssh" },
+        "runtime/ssh", "runtime/image" },
     ["runtime/app"] = { "runtime/base", "runtime/loop", "runtime/data", "runtime/net", "runtime/virt",
-        "runtime/ssh", "bindings" },
+        "runtime/ssh", "runtime/image", "bindings" },
 }
 
 -- Where the headers of a library may appear, by the start of their names.
@@ -24,6 +25,7 @@ local libraries = {
     ["libvirt/"] = { "runtime/virt" },
     ["libxml/"] = { "runtime/virt" },
     ["libssh2"] = { "runtime/ssh" },
+    ["curl/"] = { "runtime/image" },
     ["archive"] = { "runtime/data" },
     ["openssl/"] = { "runtime/data" },
     ["jansson"] = { "runtime/base", "runtime/virt", "bindings" },
