@@ -92,7 +92,9 @@ t.test("the_version_names_the_libraries_with_theirs", function()
     local result = cli.run { "--version" }
     t.equal(result.status, 0)
     t.match(result.stdout, "^vmatrix %d+%.%d+%.%d+\n")
-    for _, name in ipairs { "Lua", "libvirt", "libssh2", "libuv", "libxml2", "jansson", "libarchive", "libcurl", "openssl" } do
+    for _, name in ipairs {
+        "Lua", "libvirt", "libssh2", "libuv", "libxml2", "jansson", "libarchive", "libcurl", "openssl",
+    } do
         t.match(result.stdout, "\n  " .. name .. " +%d+%.%d+")
     end
 end)
