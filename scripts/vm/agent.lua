@@ -170,15 +170,26 @@ end
 local Handle = {}
 Handle.__index = Handle
 
+local function senseless(what)
+    errors.fail("format", "the guest agent's answer about %s makes no sense", what)
+end
+
 -- Starts a program there without waiting for it; raises.
 local function start(self, arguments, output, input, seconds)
-    return self:call("guest-exec", {
+    local answer = self:call("guest-exec", {
         path = "/bin/sh",
         arg = arguments,
         env = ENV,
         ["capture-output"] = output,
         ["input-data"] = input and base64(input) or nil,
-    }, seconds).pid
+    }, seconds)
+    local pid = type(answer) == "table" and answer.pid
+    return math.type(pid) == "integer" and pid or senseless "a new command"
+end
+
+-- One stream of a command's output; an agent leaves out what is empty.
+local function output_of(text)
+    return text == nil and "" or type(text) == "string" and errors.raise(unbase64(text)) or senseless "a command's output"
 end
 
 ---Starts a command as a run that ends; the line is one of vm.shell's.
@@ -215,8 +226,7 @@ end
 -- The output, cut to its limit, without the line that says the group.
 local function result_of(handle, status)
     local agent = handle.agent
-    local out = errors.raise(unbase64(status["out-data"] or ""))
-    local err = errors.raise(unbase64(status["err-data"] or ""))
+    local out, err = output_of(status["out-data"]), output_of(status["err-data"])
     local from, to = err:find(agent.marker, 1, true)
     local group, after = err:match("^(%d+)\n()", to and to + 1)
     if from and group then
@@ -249,7 +259,7 @@ local function await(handle, deadline)
         end
         local status = agent:call("guest-exec-status", { pid = handle.pid })
         if type(status) ~= "table" then
-            errors.fail("format", "the guest agent's answer about a command makes no sense")
+            senseless "a command"
         elseif status.exited then
             handle.ended = true
             return status

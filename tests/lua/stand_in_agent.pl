@@ -10,6 +10,7 @@ my $server = IO::Socket::UNIX->new(Local => $path, Listen => 1) or die "$path: $
 $SIG{PIPE} = 'IGNORE';
 $| = 1;
 alarm 120;
+my ($started, $looked) = (0, 0);
 print "ready\n";
 
 while (my $client = $server->accept) {
@@ -26,6 +27,16 @@ while (my $client = $server->accept) {
             if ($deaf > 0) { $deaf--; next }
             if ($slow > 0) { $slow--; select undef, undef, undef, 0.7 }
             print $client "\xff{\"return\": $number}\n";
+        }
+        # Answers of the right form that make no sense, one after the other.
+        elsif ($name eq 'guest-exec') {
+            my $pid = ('17', '{"pid": "1; reboot"}', '{"pid": 7}')[$started++] // '{"pid": 7}';
+            print $client "{\"return\": $pid, \"id\": $number}\n";
+        }
+        elsif ($name eq 'guest-exec-status') {
+            my $status = ('"gone"', '{"exited": true, "exitcode": [], "out-data": 5}',
+                '{"exited": true, "exitcode": 0, "err-data": "%%%"}')[$looked++] // '{"exited": true}';
+            print $client "{\"return\": $status, \"id\": $number}\n";
         }
         elsif ($name eq 'echo') { $answer->($text) }
         elsif ($name eq 'hang') { }

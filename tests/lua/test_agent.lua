@@ -107,6 +107,25 @@ test("an answer without end is cut off, and the next one is read", function(link
     t.equal(echo(link, "next", 60), "next")
 end)
 
+test("answers about a command that make no sense are errors", function(link)
+    link:close()
+    local agent = require("vm.agent").new { path = path, name = "stand-in" }
+    local _ <close> = setmetatable({}, { __close = function() agent:close() end })
+    local function run()
+        local handle, err = agent:run { command = "true", timeout = 5 }
+        if handle then
+            handle, err = handle:wait()
+        end
+        return handle, err
+    end
+    for _, about in ipairs { "a new command", "a new command", "about a command makes", "a command's output", "base64" } do
+        local result, err = run()
+        t.equal(result, nil)
+        t.equal(err.kind, "format")
+        t.match(err.message, about)
+    end
+end)
+
 test("an agent's error is raised with its kind, and without control characters", function(link)
     local err = t.raises(function()
         link:call("refuse", nil, 5)
