@@ -189,7 +189,8 @@ end
 
 -- One stream of a command's output; an agent leaves out what is empty.
 local function output_of(text)
-    return text == nil and "" or type(text) == "string" and errors.raise(unbase64(text)) or senseless "a command's output"
+    text = text or ""
+    return type(text) == "string" and errors.raise(unbase64(text)) or senseless "a command's output"
 end
 
 ---Starts a command as a run that ends; the line is one of vm.shell's.

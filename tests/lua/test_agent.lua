@@ -118,7 +118,8 @@ test("answers about a command that make no sense are errors", function(link)
         end
         return handle, err
     end
-    for _, about in ipairs { "a new command", "a new command", "about a command makes", "a command's output", "base64" } do
+    local abouts = { "a new command", "a new command", "about a command makes", "a command's output", "base64" }
+    for _, about in ipairs(abouts) do
         local result, err = run()
         t.equal(result, nil)
         t.equal(err.kind, "format")
