@@ -17,7 +17,7 @@ local raise = errors.raise
 local function build_disks(self, what)
     local spec, files = self.spec, self.files
     local image = spec.image ~= "seed" and spec.image or nil
-    local disks = { files:root_disk(what, image, spec.disk) }
+    local disks = { files:root_disk(what, self.image_file or image, spec.disk) }
     for i, item in ipairs(spec.disks) do
         disks[#disks + 1] = files:more_disk(what, item, i + 1)
     end

@@ -7,8 +7,10 @@ local M = {}
 
 local fs, data = raw.fs, raw.data
 
--- The key pair of this run, made when first needed.
-local function run_key(run)
+---The key pair of this run, made when first needed.
+---@param run vm.Run
+---@return { path: string, public: string }
+function M.run_key(run)
     if not run.key then
         local pair = errors.raise(data.ed25519("vmatrix " .. run.id))
         run.key = { path = run.dir .. "/id_ed25519", public = pair.public }
@@ -35,7 +37,7 @@ local function seed_guest(guest, run, what)
         errors.fail("usage", "%s: option 'memory': the seed guest for %s needs at least %d MiB",
             what, guest.arch, image.memory_min // (1024 * 1024))
     end
-    local key = run_key(run)
+    local key = M.run_key(run)
     local host_key = errors.raise(data.ed25519(guest.name))
     local initrd = spec.initrd
     if not initrd then
@@ -55,22 +57,18 @@ local function seed_guest(guest, run, what)
     }
 end
 
----Makes what the guest boots from.
+---What a guest of the user's own image boots from.
 ---@param guest vm.Guest
 ---@param run table from vm.run
----@param what string for messages
----@return table|nil login how to log in: user, key (path), password, host_key, port
----@return table boot kernel, initrd, append, ready (its sign on the console), features
-function M.prepare(guest, run, what)
+---@return table|nil login
+---@return table boot
+function M.own(guest, run)
     local spec = guest.spec
-    if spec.image == "seed" then
-        return seed_guest(guest, run, what)
-    end
     local login
     if spec.ssh then
         login = {
             user = spec.ssh.user or spec.user or "root",
-            key = spec.ssh.key and script.path(spec.ssh.key) or run_key(run).path,
+            key = spec.ssh.key and script.path(spec.ssh.key) or M.run_key(run).path,
             password = spec.ssh.password,
             host_key = spec.ssh.host_key,
             port = spec.ssh.port,
@@ -79,6 +77,21 @@ function M.prepare(guest, run, what)
     local boot = { kernel = spec.kernel, initrd = spec.initrd, append = spec.append, ready = spec.ready }
     boot.features = {}
     return login, boot
+end
+
+---Makes what the guest boots from.
+---@param guest vm.Guest
+---@param run table from vm.run
+---@param what string for messages
+---@return table|nil login how to log in: user, key (path), password, host_key, port
+---@return table boot kernel, initrd, append, ready (its sign on the console), features
+function M.prepare(guest, run, what)
+    if guest.spec.image == "seed" then
+        return seed_guest(guest, run, what)
+    elseif guest.spec.named then
+        return require("vm.named").prepare(guest, run, what)
+    end
+    return M.own(guest, run)
 end
 
 return M

@@ -271,4 +271,13 @@ function M.key_entries(public, host_key)
     return sorted_entries(tree)
 end
 
+---What the first file system of an image that was built here is made of, too (vm.build.initrd).
+M.parts = {
+    add_dir = add_dir,
+    add_file = add_file,
+    add_applets = add_applets,
+    add_modules = add_modules,
+    sorted_entries = sorted_entries,
+}
+
 return M

@@ -20,13 +20,9 @@ local KEYRINGS = {
     "/etc/apt/trusted.gpg.d/debian-archive-trixie-stable.asc",
 }
 
-local function check_host()
-    for _, name in ipairs(PROGRAMS) do
-        if not host.which(name) then
-            errors.fail("unsupported", "building a seed guest needs the program %s, which this machine lacks; " ..
-                "build it on a Debian or Ubuntu machine and copy the folder %s/images", name, host.cache_dir())
-        end
-    end
+---The file with the keys of Debian's archive.
+---@return string
+function M.keyring()
     for _, path in ipairs(KEYRINGS) do
         if fs.exists(path) then
             return path
@@ -36,8 +32,20 @@ local function check_host()
         "debian-archive-keyring")
 end
 
--- The mirror that this machine uses already, if it is one of Debian's.
-local function find_mirror()
+local function check_host()
+    for _, name in ipairs(PROGRAMS) do
+        if not host.which(name) then
+            errors.fail("unsupported", "building a seed guest needs the program %s, which this machine lacks; " ..
+                "build it on a Debian or Ubuntu machine and copy the folder %s/images", name, host.cache_dir())
+        end
+    end
+    return M.keyring()
+end
+
+---The mirror of Debian to use: what VMATRIX_DEBIAN_MIRROR says, or the one that this machine uses
+---already, if it is one of Debian's.
+---@return string
+function M.mirror()
     local chosen = os.getenv("VMATRIX_DEBIAN_MIRROR")
     if chosen and chosen ~= "" then
         return chosen
@@ -157,7 +165,7 @@ end
 ---@return string tree the folder with their files
 ---@return { name: string, version: string, sha256: string }[] packages
 function M.fetch(work, spec, progress)
-    local mirror = find_mirror()
+    local mirror = M.mirror()
     local ok, err = pcall(download, work, spec, SUITE, mirror, progress)
     if not ok and is_being_synced(err) then
         progress(("the mirror is being synced: what it has of %s does not fit together; trying %s")

@@ -12,7 +12,7 @@ local GIB <const> = 1024 * MIB
 ---What a guest is to be.
 ---@class vm.CreateOptions
 ---@field name? string letters, digits, '.', '_' and '-'; made from the image when absent
----@field image? string "seed", or the path of a disk image (qcow2 or raw); it is only read
+---@field image? string "seed", a name such as "debian-13", or the path of a disk image (qcow2 or raw); it is only read
 ---@field arch? string the host's unless told otherwise
 ---@field kernel? string path: boots this kernel directly; the seed's unless told otherwise
 ---@field initrd? string path
@@ -244,17 +244,24 @@ end
 ---@return table spec
 function M.check(what, given)
     local spec = options.check(what, given, create_spec)
+    local named = require "vm.named"
+    spec.named = spec.image ~= nil and spec.image ~= "seed" and named.is_name(spec.image)
+    if spec.named then
+        spec.image, spec.arch = named.split(what, spec.image, spec.arch)
+    end
     local arch = M.arch(what, spec.arch or raw.build.arch)
     spec.arch, spec.arch_info = arch.name, arch
     spec.name = spec.name or name_from(spec.image)
     M.check_name(what, spec.name)
-    if spec.image and spec.image ~= "seed" then
+    if spec.named then
+        named.check(what, spec.image, spec.arch)
+    elseif spec.image and spec.image ~= "seed" then
         spec.image = existing_file(what, "image", spec.image)
     end
     if spec.initrd and not spec.kernel then
         fail(what, "option 'initrd' goes with option 'kernel'")
     end
-    if spec.append and not spec.kernel and spec.image ~= "seed" then
+    if spec.append and not spec.kernel and spec.image ~= "seed" and not spec.named then
         fail(what, "option 'append' goes with option 'kernel'")
     end
     for _, option in ipairs { "kernel", "initrd" } do

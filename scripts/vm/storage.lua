@@ -39,31 +39,41 @@ function Storage:ram(what, size)
     return path
 end
 
+-- A file of the user's: it must be whole, and stand on no other.
+local function check_image(what, image)
+    local info = disk.info(image, ("%s: image %s"):format(what, image))
+    if info.format == "qcow2" then
+        if info.backing or info.data_file then
+            errors.fail("unsafe", "%s: image %s refers to another file (%s); flatten it with `qemu-img convert`",
+                what, image, info.backing or info.data_file)
+        end
+        disk.check(image, ("%s: image %s"):format(what, image))
+    elseif info.format ~= "raw" then
+        errors.fail("format", "%s: image %s is %s; convert it with `qemu-img convert -O qcow2`",
+            what, image, info.format)
+    end
+    return { path = image, format = info.format, size = info.size }
+end
+
 ---Makes the first disk: an overlay on the image, or blank.
 ---@param what string
----@param image string|nil
+---@param image string|table|nil a path, or { path =, format = } of an image of the cache, which was checked there
 ---@param size integer|nil
 ---@return table disk as raw.virt.xml takes it
 function Storage:root_disk(what, image, size)
     local path = self.folder .. "/disk.qcow2"
     if image then
-        self.image = image
-        local info = disk.info(image, ("%s: image %s"):format(what, image))
-        if info.format == "qcow2" then
-            if info.backing or info.data_file then
-                errors.fail("unsafe", "%s: image %s refers to another file (%s); flatten it with `qemu-img convert`",
-                    what, image, info.backing or info.data_file)
-            end
-            disk.check(image, ("%s: image %s"):format(what, image))
-        elseif info.format ~= "raw" then
-            errors.fail("format", "%s: image %s is %s; convert it with `qemu-img convert -O qcow2`",
-                what, image, info.format)
+        if type(image) == "string" then
+            image = check_image(what, image)
+        elseif size then
+            image.size = disk.info(image.path).size
         end
-        if size and size < info.size then
+        self.image = image.path
+        if size and size < image.size then
             errors.fail("usage", "%s: option 'disk': %d MiB is less than the image's %d MiB",
-                what, size // MIB, info.size // MIB)
+                what, size // MIB, image.size // MIB)
         end
-        disk.overlay(path, image, info.format, size)
+        disk.overlay(path, image.path, image.format, size)
     else
         disk.blank(path, size or 20 * GIB)
     end

@@ -33,15 +33,9 @@ local function check_image(image)
     if type(image) ~= "string" or image == "seed" then
         return
     end
-    local known = require("vm.image").known
-    if known and known(image) then
-        return
-    end
-    local path = script.path(image)
-    if not raw.fs.exists(path) and not image:find "/" then
-        local near = options.nearest(image, { "seed" })
-        errors.fail("notfound", "unknown image '%s': it is neither 'seed' nor a file (%s)%s", image, path,
-            near and "; did you mean 'seed'?" or "")
+    local near = options.nearest(image, { "seed" })
+    if near and require("vm.named").is_name(image) and not pcall(require("vm.images").find, image) then
+        errors.fail("notfound", "unknown image '%s'; did you mean 'seed'?", image)
     end
 end
 

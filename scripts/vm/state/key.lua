@@ -72,7 +72,7 @@ end
 
 -- Fields of a checked spec that have a part of their own, or do not decide what is in the guest.
 local apart = { name = true, arch = true, arch_info = true, accel = true, emulated = true, image = true,
-    kernel = true, initrd = true, media = true, disks = true, machine = true, ssh = true }
+    kernel = true, initrd = true, media = true, disks = true, machine = true, ssh = true, named = true }
 
 local function add_all(parts, more)
     table.move(more, 1, #more, #parts + 1, parts)
@@ -95,6 +95,14 @@ local function image_part(what, parts, spec)
                 raw.log.write("info", nil, line)
             end })
         file_part(parts, "image seed", image.folder .. "/manifest.lua")
+    elseif spec.named then
+        local got = require("vm.named").get(spec)
+        for _, name in ipairs { "path", "kernel", "initrd" } do
+            if got[name] then
+                file_part(parts, "image " .. name, got[name])
+            end
+        end
+        parts[#parts + 1] = { "image append", got.append or "" }
     elseif spec.image then
         file_part(parts, "image", spec.image)
     elseif not spec.kernel then
