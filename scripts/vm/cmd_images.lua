@@ -8,6 +8,7 @@ local M = {}
 
 local USAGE = [[
 usage: vmatrix images build seed [--arch ARCH]... [--agent] [--force]
+       vmatrix images build RELEASE [OPTION...]
        vmatrix images list
 
   build seed   builds the tiny guest from Debian packages, for this machine's architecture unless told
@@ -15,6 +16,7 @@ usage: vmatrix images build seed [--arch ARCH]... [--agent] [--force]
     --arch ARCH   one of %s, or 'all'; may be given several times
     --agent       with the QEMU guest agent, for guests that are made with agent = true
     --force       builds it again, with the packages of today
+  build RELEASE  builds an image of Debian: `vmatrix images build debian-13 --help` says more
   list         the images in %s
 ]]
 
@@ -65,6 +67,9 @@ local function build(arches, force, agent)
 end
 
 local function build_command(args)
+    if args[1] ~= "seed" and not (args[1] or "-"):find "^%-" then
+        return require("vm.build.command").main(args)
+    end
     local arches, force, agent, what = {}, false, false, nil
     local at = 1
     while args[at] do

@@ -34,6 +34,23 @@ function M.split(what, image, arch)
     return name, given
 end
 
+---The names that images have, whatever the architecture: a list, and a set.
+---@return table names
+function M.names()
+    local all = require("vm.images.catalogue").all()
+    local names = table.move(all.names, 1, #all.names, 1, { "seed" })
+    for alias in pairs(all.aliases) do
+        names[#names + 1] = alias
+    end
+    for _, note in ipairs(require("vm.images.store").names()) do
+        names[#names + 1] = note.name
+    end
+    for i = 1, #names do
+        names[names[i]] = true
+    end
+    return names
+end
+
 ---Raises unless there is an image of that name.
 ---@param what string for messages
 ---@param name string
@@ -49,16 +66,14 @@ end
 ---@param spec table from vm.spec
 ---@return table got of vm.images.get
 function M.get(spec)
-    return require("vm.images").get(spec.image, spec.arch, { progress = function(line)
-        if type(line) == "string" then
-            raw.log.write("info", nil, line)
-        end
+    return require("vm.images").get(spec.image, spec.arch, { progress = function(state)
+        raw.log.write("debug", nil, ("image %s: %s"):format(spec.image, tostring(state.what)))
     end })
 end
 
 -- An image that was built here: its kernel is outside, and the keys of the guest come behind its initrd.
 local function direct(guest, run, got, entry)
-    local spec, build = guest.spec, entry.build or {}
+    local spec, build = guest.spec, got.build or {}
     local key = require("vm.image").run_key(run)
     local host_key = errors.raise(raw.data.ed25519(guest.name))
     local user = spec.user or entry.user or "root"

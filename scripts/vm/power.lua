@@ -144,7 +144,9 @@ function Guest:ask(command)
         return (self.domain:shutdown()) ~= nil
     end
     if (self.conn and self.conn:is_open()) or (self.agent and self.agent:is_open()) then
-        local ok = pcall(self.exec, self, command .. " >/dev/null 2>&1 &", { timeout = 10 })
+        local line = self.login and self.login.user ~= "root" and ("(sudo -n %s || %s)"):format(command, command)
+            or command
+        local ok = pcall(self.exec, self, line .. " >/dev/null 2>&1 &", { timeout = 10 })
         return ok
     end
     if command == "poweroff" then

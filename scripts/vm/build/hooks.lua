@@ -31,7 +31,11 @@ for name in "$package" busybox-static; do
     echo "$newest" >>"$out/packages"
 done
 for folder in lib bin; do
-    [ ! -d "$out/$folder" ] || { mkdir -p "$out/usr/$folder"; cp -al "$out/$folder/." "$out/usr/$folder/"; rm -r "$out/$folder"; }
+    if [ -d "$out/$folder" ]; then
+        mkdir -p "$out/usr/$folder"
+        cp -al "$out/$folder/." "$out/usr/$folder/"
+        rm -r "$out/$folder"
+    fi
 done
 mkdir -p "$root/lib/modules"
 cp -al "$out/usr/lib/modules/." "$root/lib/modules/"

@@ -42,7 +42,8 @@ local function build(recipe, work, opts)
         build = { suite = recipe.suite, init = recipe.init, with = recipe.with, ready = "vmatrix: ready",
             power_button = recipe.power_button },
     }
-    return require("vm.images").register(image)
+    require("vm.images").register(image)
+    return require("vm.images").get(recipe.name, recipe.arch)
 end
 
 ---Builds an image, and takes it into the cache, in place of the one that had its name. Two processes that

@@ -67,12 +67,13 @@ end
 ---@field initrd? string path
 ---@field append? string
 ---@field built boolean it was built or added here, not downloaded
+---@field build? table how it was built
 
 local function answer(record, entry, note)
     return {
         path = store.path(record, "disk"), format = record.format, digest = record.digest, entry = entry,
         kernel = store.path(record, "kernel"), initrd = store.path(record, "initrd"),
-        append = note and note.append, built = note ~= nil,
+        append = note and note.append, built = note ~= nil, build = note and note.build,
     }
 end
 

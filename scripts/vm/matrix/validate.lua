@@ -30,12 +30,16 @@ end
 
 -- An image that is no file: said here, since a name is more often misspelt than a path.
 local function check_image(image)
-    if type(image) ~= "string" or image == "seed" then
+    local named = require "vm.named"
+    if type(image) ~= "string" or image == "seed" or not named.is_name(image) and raw.fs.exists(script.path(image)) then
         return
     end
-    local near = options.nearest(image, { "seed" })
-    if near and require("vm.named").is_name(image) and not pcall(require("vm.images").find, image) then
-        errors.fail("notfound", "unknown image '%s'; did you mean 'seed'?", image)
+    local names = named.names()
+    local name = image:match "^(.-)@[%w_]+$" or image
+    if not names[name] and not image:find "/" then
+        local near = options.nearest(name, { "seed" }) or options.nearest(name, names)
+        errors.fail("notfound", "unknown image '%s': it is neither 'seed', nor the name of an image, nor a file (%s)%s",
+            image, script.path(image), near and ("; did you mean '%s'?"):format(near) or "")
     end
 end
 
