@@ -130,6 +130,10 @@ MaxStartups 100
 PrintLastLog no
 ]==]
 
+-- Units that do nothing for a guest of minutes; those of apt would also hold its lock.
+local MASKED = { "apt-daily-upgrade.timer", "apt-daily.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
+    "e2scrub_reap.service", "fstrim.timer", "getty@tty1.service" }
+
 local function here(path, text, mode)
     return ("mkdir -p \"$root%s\"\ncat >\"$root%s\" <<'END_OF_FILE'\n%sEND_OF_FILE\nchmod %s \"$root%s\"\n")
         :format(path:match "^(.*)/", path, text, mode or "644", path)
@@ -158,6 +162,9 @@ local function files(recipe, sources)
         parts[#parts + 1] = here("/etc/systemd/system/vmatrix-ready.service", READY)
         parts[#parts + 1] = "mkdir -p \"$root/etc/systemd/system/multi-user.target.wants\"\n"
             .. "ln -sf ../vmatrix-ready.service \"$root/etc/systemd/system/multi-user.target.wants/\"\n"
+        for _, unit in ipairs(MASKED) do
+            parts[#parts + 1] = ("ln -sf /dev/null \"$root/etc/systemd/system/%s\"\n"):format(unit)
+        end
     end
     table.sort(parts)
     return table.concat(parts)
