@@ -57,6 +57,8 @@ local function free_port()
     return last_port
 end
 
+M.free_port = free_port
+
 local function wait_listening(process, port)
     local deadline = raw.task.now() + 30
     while raw.task.now() < deadline do
@@ -70,6 +72,8 @@ local function wait_listening(process, port)
     end
     return false
 end
+
+M.wait_listening = wait_listening
 
 -- Runs "$@" where the accounts are copies with one more, which sudo lets become one other user.
 local ACCOUNTS <const> = [[

@@ -136,6 +136,9 @@ function M.file(request)
     while true do
         local ok, result = pcall(attempt, request, request.url)
         request.fresh = false
+        if (request.received or 0) > before then -- it came further: the next failure is a new one
+            before, left, wait = request.received, request.retries or RETRIES, FIRST_WAIT
+        end
         if ok and check(request, result) then
             return result
         elseif ok then
@@ -143,9 +146,6 @@ function M.file(request)
         elseif not errors.is(result) or not passing[result.kind] or left <= 0 then
             error(errors.prefix(result, ("%s: %s"):format(request.what, request.url)), 0)
         else
-            if (request.received or 0) > before then -- it came further: the next failure is a new one
-                before, left, wait = request.received, request.retries or RETRIES, FIRST_WAIT
-            end
             left = left - 1
             progress { what = "waiting to try again", seconds = wait, problem = tostring(result), name = state.name,
                 arch = state.arch }

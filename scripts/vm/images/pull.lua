@@ -14,10 +14,6 @@ local fs = raw.fs
 -- Which of a failure's kinds leave a part that is worth going on with.
 local resumable = { connection = true, timeout = true, cancelled = true }
 
-local function forget(staging)
-    fs.remove_tree(staging)
-end
-
 -- Downloads into the staging folder; returns the files of the record.
 local function fetch(key, entry, digest, location, opts, staging)
     local algorithm = digests.parse(key, digest)
@@ -47,16 +43,15 @@ local function try_all(key, entry, digest, locations, opts, staging)
             return result, location.url
         end
         last = result
-        local part = fs.stat(staging .. "/part")
-        if not (errors.is(last) and resumable[last.kind] and part and part.size > 0) then
-            forget(staging)
-        end
         if not errors.is(last, "notfound") then
             break
         end
     end
+    local part = fs.stat(staging .. "/part")
+    if not (errors.is(last) and resumable[last.kind] and part and part.size > 0) then
+        fs.remove_tree(staging)
+    end
     if errors.is(last, "notfound") and not mirror.place() then
-        errors.prefix(last, "image " .. key)
         last.message = last.message .. ("; distributions remove dated images after some months: "
             .. "`vmatrix images lock --latest %s` pins the one that is there now"):format(key)
     end
