@@ -1,4 +1,4 @@
--- `vmatrix images`: builds the seed guests and lists what is in the cache.
+-- `vmatrix images`: the catalogue, what is in the cache, and building seed guests.
 local raw = require "vm.raw"
 local host = require "vm.host"
 local options = require "vm.options"
@@ -9,7 +9,7 @@ local M = {}
 local USAGE = [[
 usage: vmatrix images build seed [--arch ARCH]... [--agent] [--force]
        vmatrix images build RELEASE [OPTION...]
-       vmatrix images list
+       vmatrix images COMMAND [ARG...]
 
   build seed   builds the tiny guest from Debian packages, for this machine's architecture unless told
                otherwise, if it is not there already
@@ -17,11 +17,33 @@ usage: vmatrix images build seed [--arch ARCH]... [--agent] [--force]
     --agent       with the QEMU guest agent, for guests that are made with agent = true
     --force       builds it again, with the packages of today
   build RELEASE  builds an image of Debian: `vmatrix images build debian-13 --help` says more
-  list         the images in %s
-]]
+
+commands, each with a --help of its own (the cache is in %s):
+%s]]
+
+-- Commands of `vmatrix images`: name, module, and its field there.
+M.commands = {
+    { name = "list", module = "vm.images.cmd_list" },
+    { name = "pull", module = "vm.images.cmd_pull", field = "pull" },
+    { name = "path", module = "vm.images.cmd_pull", field = "path" },
+    { name = "add", module = "vm.images.cmd_keep", field = "add" },
+    { name = "verify", module = "vm.images.cmd_keep", field = "verify" },
+    { name = "prune", module = "vm.images.cmd_keep", field = "prune" },
+    { name = "lock", module = "vm.images.cmd_lock", field = "lock" },
+    { name = "mirror", module = "vm.images.cmd_lock", field = "mirror" },
+}
+
+local function find(item)
+    local module = require(item.module)
+    return item.field and module[item.field] or module
+end
 
 local function usage(out)
-    out:write((USAGE:format(table.concat(seed.arches(), ", "), host.cache_dir() .. "/images")))
+    local lines = {}
+    for i, item in ipairs(M.commands) do
+        lines[i] = ("  %-8s %s\n"):format(item.name, find(item).command.help)
+    end
+    out:write((USAGE:format(table.concat(seed.arches(), ", "), host.cache_dir() .. "/images", table.concat(lines))))
 end
 
 local function complain(text)
@@ -107,27 +129,17 @@ local function build_command(args)
     return build(#arches > 0 and arches or { this_arch() }, force, agent)
 end
 
-local function list_command()
-    for _, arch in ipairs(seed.arches()) do
-        local image = seed.image(arch)
-        local other = seed.image(arch, true)
-        if other then
-            print(("seed with agent  %-8s  %10s  %s"):format(arch, mib(size_of(other)), other.folder))
-        end
-        if image then
-            print(("seed  %-8s  %10s  %s"):format(arch, mib(size_of(image)), image.folder))
-        else
-            print(("seed  %-8s  not built; `vmatrix images build seed --arch %s` does it"):format(arch, arch))
-        end
-    end
-    return 0
-end
-
 ---Runs `vmatrix images ARGS`; returns the exit code.
 ---@param args string[]
 ---@return integer
 function M.main(args)
     local verb = args[1]
+    local rest = table.move(args, 2, #args, 1, {})
+    for _, item in ipairs(M.commands) do
+        if item.name == verb then
+            return find(item).main(rest)
+        end
+    end
     for _, word in ipairs(args) do
         if word == "-h" or word == "--help" then
             usage(io.stdout)
@@ -135,11 +147,9 @@ function M.main(args)
         end
     end
     if verb == "build" then
-        return build_command(table.move(args, 2, #args, 1, {}))
-    elseif verb == "list" and not args[2] then
-        return list_command()
+        return build_command(rest)
     end
-    return complain(verb and ("unknown command '%s'"):format(table.concat(args, " ")) or "a command is missing")
+    return complain(verb and ("unknown command '%s'"):format(verb) or "a command is missing")
 end
 
 return M

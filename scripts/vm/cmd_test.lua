@@ -228,6 +228,9 @@ function M.main(args)
     given.default = #given.files == 0
     given.files = given.default and { "matrix.lua" } or given.files
     given.seed = given.seed or string.unpack("<I4", errors.raise(raw.fs.random(4))) & 0x7fffffff
+    if given.locked then
+        require("vm.images.lock").insist(true)
+    end
     complaint = missing_file(given)
     if complaint then
         return complain(complaint)

@@ -55,7 +55,9 @@ http {
         location /to-other/ { rewrite ^/to-other/(.*)$ https://127.0.0.1:HTTPS/$1 redirect; }
         location /to-same/ { rewrite ^/to-same/(.*)$ /$1 redirect; }
         location /round/ { return 302 /round/again; }
-        location /fault/ { proxy_pass http://127.0.0.1:FAULT/; proxy_buffering off; proxy_set_header Range $http_range; }
+        location /fault/ {
+            proxy_pass http://127.0.0.1:FAULT/; proxy_buffering off; proxy_set_header Range $http_range;
+        }
     }
     server {
         listen 127.0.0.1:STRANGER ssl;
@@ -94,8 +96,8 @@ end
 ---@param program? string
 function Nginx:run(program)
     local folder = assert(os.getenv "VMATRIX_SOURCE", "VMATRIX_SOURCE is not set")
-    self.nginx = assert(raw.process.start { argv = { "timeout", "--foreground", "300", program or sshd.which "nginx", "-p", self.dir,
-        "-c", self.dir .. "/nginx.conf", "-e", self.dir .. "/error.log" } })
+    self.nginx = assert(raw.process.start { argv = { "timeout", "--foreground", "300", program or sshd.which "nginx",
+        "-p", self.dir, "-c", self.dir .. "/nginx.conf", "-e", self.dir .. "/error.log" } })
     self.fault = assert(raw.process.start { argv = { "timeout", "--foreground", "300", "perl",
         folder .. "/tests/lua/fault_server.pl", tostring(self.ports.FAULT), self.root } })
     t.check(sshd.wait_listening(self.nginx, self.ports.HTTPS), "nginx did not start")

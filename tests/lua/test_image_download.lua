@@ -145,7 +145,7 @@ t.test("a wrong digest is never used", function()
     local _, digest = content(1), ("a"):rep(64)
     server:put("disk", content(1))
     local name = publish(digest, server.url .. "/disk")
-    t.raises(function() get(name) end, "unsafe", "has another digest than it should %(sha256:%x+ instead of sha256:aaaa")
+    t.raises(function() get(name) end, "unsafe", "another digest than it should %(sha256:%x+ instead of sha256:aaaa")
     nothing_left()
 end)
 
@@ -210,7 +210,9 @@ t.test("a connection that is cut goes on where it was", function()
     server:requests()
     local waits = {}
     local got = get(publish(digest, server.url .. "/fault/cut/1500000/disk"), { retries = 1,
-        progress = function(state) waits[#waits + 1] = state.what == "waiting to try again" and state.seconds or nil end })
+        progress = function(state)
+            waits[#waits + 1] = state.what == "waiting to try again" and state.seconds or nil
+        end })
     t.equal(fs.read(got.path, #bytes + 1) == bytes, true)
     t.equal(waits, { 1, 1 }) -- each attempt came further, so the next failure was a first one
     local asked = server:requests()
@@ -219,7 +221,7 @@ t.test("a connection that is cut goes on where it was", function()
     forget(got)
 end)
 
-t.test("a server that knows no ranges sends all of it again, and one that sends other ranges is not believed", function()
+t.test("a server that knows no ranges sends all of it again; one that sends other ranges is not believed", function()
     local bytes = content(2)
     local digest = server:put("disk", bytes)
     local err = t.raises(function()
@@ -329,9 +331,10 @@ t.test("what a process that was killed has left is gone on with by the next", fu
     local bytes = content(5)
     local digest = server:put("disk", bytes)
     local name = compressed(publish(digest, server.url .. "/slow/disk"))
+    local code = ([[require("vm.script").set(%q); require("vm.images").get(%q, "x86_64", { ca = %q })]]):format(
+        work .. "/x.lua", name, server.ca)
     local other <close> = assert(raw.process.start { argv = { "env", "XDG_CACHE_HOME=" .. work .. "/killed",
-        os.getenv "VMATRIX", "-e", ([[require("vm.script").set(%q); require("vm.images").get(%q, "x86_64", { ca = %q })]]):format(
-            work .. "/x.lua", name, server.ca) } })
+        os.getenv "VMATRIX", "-e", code } })
     local part = ("%s/killed/vmatrix/images/sha256-%s.new/part"):format(work, digest:sub(1, 40))
     local deadline = raw.task.now() + 20
     repeat
@@ -376,7 +379,7 @@ end)
 
 t.test("a disk that is full while it is written is said to be, and nothing stays", function()
     -- A file system of 2 MiB, in a name space of its own.
-    local code = ([[require("vm.script").set(%q)
+    local program = ([[require("vm.script").set(%q)
         local ok, err = pcall(require("vm.images").get, %q, "x86_64", { ca = %q, retries = 0 })
         print(err.kind, err); os.execute "ls $XDG_CACHE_HOME/vmatrix/images"]])
     local digest = server:put("disk", content(4))
@@ -386,7 +389,7 @@ t.test("a disk that is full while it is written is said to be, and nothing stays
     if probe ~= "yes" then
         t.skip "no name spaces here"
     end
-    local script_text = code:format(work .. "/x.lua", name, server.ca)
+    local script_text = program:format(work .. "/x.lua", name, server.ca)
     local out = sshd.sh([[mkdir -p "$1/small"; unshare -rm sh -c '
         mount -t tmpfs -o size=2m none "$1/small" && XDG_CACHE_HOME=$1/small exec "$2" -e "$3"' sh "$@" 2>&1]],
         work, os.getenv "VMATRIX", script_text)

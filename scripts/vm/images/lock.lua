@@ -2,20 +2,19 @@
 local raw = require "vm.raw"
 local digests = require "vm.images.digest"
 local errors = require "vm.errors"
+local script = require "vm.script"
 
 local M = {}
 
 local fs = raw.fs
 local FORMAT <const> = 1
 
--- What holds for every image of this program's run, unless a call says otherwise.
-local policy = {}
+local only_locked = false
 
----From now on images are those of this lock; with `locked`, nothing else is used.
----@param path string|nil nil: no lock
----@param locked? boolean
-function M.use(path, locked)
-    policy = { lock = path, locked = locked }
+---From now on no image is used that is not in a lock, unless a call says otherwise.
+---@param locked boolean
+function M.insist(locked)
+    only_locked = locked
 end
 
 ---Reads a lock; one that does not exist is empty.
@@ -50,27 +49,28 @@ function M.write(path, images)
     table.sort(keys)
     for i, key in ipairs(keys) do
         local item = images[key]
-        lines[i] = ("    %s: { \"digest\": %s%s }"):format(raw.json.encode(key), raw.json.encode(item.digest),
-            item.url and (", \"url\": %s"):format(raw.json.encode(item.url)) or "")
+        local url = item.url and (", \"url\": %s"):format(raw.json.encode(item.url)) or ""
+        lines[i] = ("    %s: { \"digest\": %s%s }"):format(raw.json.encode(key), raw.json.encode(item.digest), url)
     end
     errors.raise(fs.write_atomic(path, ("{\n  \"format\": %d,\n  \"images\": {\n%s\n  }\n}\n"):format(FORMAT,
         table.concat(lines, ",\n"))))
 end
 
----What an image is pinned to, or nil. Raises when it has to be and is not.
+---What an image is pinned to by the lock that is given, or the one beside the script; or nil. Raises when it
+---has to be and is not.
 ---@param key string "name@arch"
 ---@param opts { lock?: string, locked?: boolean }
 ---@return { digest: string, url?: string }|nil
 function M.pinned(key, opts)
-    local path = opts.lock or policy.lock
+    local path = opts.lock or script.path "vmatrix.lock"
     local locked = opts.locked
     if locked == nil then
-        locked = policy.locked
+        locked = only_locked
     end
-    local item = path and M.read(path)[key]
+    local item = M.read(path)[key]
     if locked and not item then
         errors.fail("unsafe", "image %s: it is not in %s, and only what is there may be used; "
-            .. "`vmatrix images lock %s` adds it", key, path or "a lock (there is none)", key)
+            .. "`vmatrix images lock %s` adds it", key, path, key)
     end
     return item or nil
 end

@@ -126,7 +126,8 @@ end
 ---@param path string
 ---@param format string
 ---@param what string for messages
-function M.check_file(path, format, what)
+---@param shown? string what the message calls the file
+function M.check_file(path, format, what, shown)
     local file, why = io.open(path, "rb")
     if not file then
         errors.fail("notfound", "%s: %s", what, why)
@@ -139,7 +140,7 @@ function M.check_file(path, format, what)
     end
     local problem, kind = M.problem(bytes, size, format)
     if problem then
-        errors.fail(kind, "%s: %s: %s", what, path, problem)
+        errors.fail(kind, "%s: %s: %s", what, shown or path, problem)
     end
 end
 

@@ -100,6 +100,7 @@ M.list = {
     { "fail-fast", nil, nil, "starts nothing more after the first failure" },
     { "isolation", "WHAT", one_of("test", "cell"), "whether each test or each cell gets a guest of its own" },
     { "timeout", "TIME", time, "of the whole run" },
+    { "locked", nil, nil, "refuses images that are not in the vmatrix.lock beside the matrix" },
     { "test-timeout", "TIME", time, "of each test, instead of what the matrix says" },
     { "keep", "WHEN", one_of("never", "failed", "always"),
         "whether the guests of tests are kept: never (default), failed, always" },
