@@ -1,12 +1,12 @@
--- The API reference is what the annotations say now.
+-- The API reference is what the annotations say now, and the table of images what the catalogue says.
 local t = require "harness"
 local tree = require "lint.tree"
 
 local file <const> = "docs/manual/reference.md"
 local command <const> = "scripts/dev/reference.lua"
 
-local function generated(root)
-    local text, ok = tree.run(("%s %s/%s"):format(tree.quote(os.getenv "VMATRIX"), tree.quote(root), command))
+local function generated(script)
+    local text, ok = tree.run(("%s %s/%s"):format(tree.quote(os.getenv "VMATRIX"), tree.quote(tree.root), script))
     t.check(ok, text)
     return text
 end
@@ -21,11 +21,19 @@ local function difference(a, b)
     end
 end
 
-t.test("the reference in the manual is not stale", function()
-    local number, was, is = difference(tree.read(file), generated(tree.root))
+local function fresh(path, script)
+    local number, was, is = difference(tree.read(path), generated(script))
     if number then
-        error(("%s:%d: is %q, would be %q; run `vmatrix %s > %s`"):format(file, number, was, is, command, file), 0)
+        error(("%s:%d: is %q, would be %q; run `vmatrix %s > %s`"):format(path, number, was, is, script, path), 0)
     end
+end
+
+t.test("the reference in the manual is not stale", function()
+    fresh(file, command)
+end)
+
+t.test("the table of images in the manual is not stale", function()
+    fresh("docs/manual/images-table.md", "scripts/dev/images.lua")
 end)
 
 t.test("the reference has every public name and no private one", function()
