@@ -1,4 +1,4 @@
-/* vm.raw.channel: a channel to a socket of this host. */
+/* vm.raw.channel: channels to and from sockets of this host. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,12 +8,15 @@
 #include "bindings/modules.h"
 #include "runtime/base/buf.h"
 #include "runtime/loop/channel.h"
+#include "runtime/loop/listener.h"
 #include "runtime/loop/timer.h"
 #include "bindings/error.h"
 #include "bindings/task.h"
 
 #define CHANNEL_TYPE "vm.raw.channel"
 #define READ_TYPE    "vm.raw.channel.read"
+#define LISTEN_TYPE  "vm.raw.channel.listener"
+#define ACCEPT_TYPE  "vm.raw.channel.accept"
 
 /* Read and not yet taken: beyond this the peer waits. Written and not yet sent: beyond this it is
  * an error, for the peer does not read at all. */
@@ -197,6 +200,152 @@ static int l_queue(lua_State *L)
     return 1;
 }
 
+/* --- listening ------------------------------------------------------------------------------ */
+
+struct l_accept;
+
+struct l_listener {
+    struct vx_listener *listener; /* NULL: closed */
+    struct l_accept *waiter;
+};
+
+/* A task that waits for somebody to connect. */
+struct l_accept {
+    struct wait wait;
+    struct l_listener *owner; /* NULL once released; the caller's stack keeps it alive */
+    struct vx_timer *timer;
+};
+
+static struct l_listener *to_listener(lua_State *L)
+{
+    return luaL_checkudata(L, 1, LISTEN_TYPE);
+}
+
+static void wake_accept(void *arg)
+{
+    struct l_listener *s = arg;
+
+    if (s->waiter != NULL)
+        wait_done(&s->waiter->wait);
+}
+
+/* close(): the socket is gone from the file system; channels stay. Harmless when repeated. */
+static int release_listener(lua_State *L)
+{
+    struct l_listener *s = to_listener(L);
+
+    if (s->listener == NULL)
+        return 0;
+    vx_listener_free(s->listener); /* no callback runs after this */
+    s->listener = NULL;
+    wake_accept(s);
+    return 0;
+}
+
+static int release_accept(lua_State *L)
+{
+    struct l_accept *op = luaL_checkudata(L, 1, ACCEPT_TYPE);
+
+    if (op->owner == NULL)
+        return 0;
+    op->owner->waiter = NULL;
+    op->owner = NULL;
+    vx_timer_free(op->timer);
+    op->timer = NULL;
+    return 0;
+}
+
+static void accept_expired(void *arg)
+{
+    struct l_accept *op = arg;
+
+    wait_done(&op->wait);
+}
+
+/* listen(path): a socket at a path that is not there yet. Does not wait. Returns the listener, or
+ * nil, err. */
+static int l_listen(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    struct l_listener *s = lua_newuserdatauv(L, sizeof *s, 0);
+    struct vx_err err;
+
+    *s = (struct l_listener){ 0 };
+    luaL_setmetatable(L, LISTEN_TYPE);
+    s->listener = vx_listener_new(task_loop(L), path, wake_accept, s, &err);
+    return s->listener != NULL ? 1 : l_push_fail(L, &err);
+}
+
+/* Pushes the channel of one who has connected, or nil, err; 0 when nobody has. */
+static int push_accepted(lua_State *L, struct l_listener *listener)
+{
+    struct l_channel *s = lua_newuserdatauv(L, sizeof *s, 0);
+    struct vx_err err = { 0 };
+
+    *s = (struct l_channel){ 0 };
+    luaL_setmetatable(L, CHANNEL_TYPE);
+    s->channel = vx_listener_accept(listener->listener, got_data, s, &err);
+    if (s->channel != NULL)
+        return 1;
+    lua_pop(L, 1);
+    return err.kind != VX_OK ? l_push_fail(L, &err) : 0;
+}
+
+static int push_not_listening(lua_State *L)
+{
+    struct vx_err err;
+
+    vx_err_set(&err, VX_CLOSED, 0, "the listener is closed");
+    return l_push_fail(L, &err);
+}
+
+static int accept_finish(lua_State *L, struct wait *wait)
+{
+    struct l_listener *s = ((struct l_accept *)wait)->owner;
+    struct vx_err err;
+    int pushed = 0;
+
+    if (s->listener == NULL)
+        return push_not_listening(L);
+    pushed = push_accepted(L, s);
+    if (pushed > 0)
+        return pushed;
+    vx_err_set(&err, VX_TIMEOUT, 0, "time limit passed while waiting for somebody to connect");
+    return l_push_fail(L, &err);
+}
+
+/* accept([seconds]): waits for somebody to connect. Returns the channel to them, or nil, err. One
+ * task at a time. */
+static int l_accept(lua_State *L)
+{
+    struct l_listener *s = to_listener(L);
+    double seconds = luaL_optnumber(L, 2, -1);
+    struct l_accept *op = NULL;
+    int pushed = 0;
+
+    luaL_argcheck(L, lua_isnoneornil(L, 2) || seconds >= 0, 2, "seconds must not be negative");
+    check_may_wait(L, "listener:accept");
+    if (s->listener == NULL)
+        return push_not_listening(L);
+    pushed = push_accepted(L, s);
+    if (pushed > 0)
+        return pushed;
+    if (s->waiter != NULL)
+        return l_raise(L, VX_USAGE, "another task is waiting at this listener already");
+    op = l_new_op(L, sizeof *op, ACCEPT_TYPE, release_accept);
+    op->owner = s;
+    s->waiter = op;
+    if (seconds >= 0)
+        op->timer = vx_timer_new(task_loop(L), seconds, accept_expired, op);
+    return task_park(L, &op->wait, accept_finish);
+}
+
+static const luaL_Reg listener_methods[] = {
+    { "accept", l_accept },
+    { "close", release_listener },
+    { NULL, NULL },
+};
+
 static const luaL_Reg methods[] = {
     { "close", release_channel },
     { "queue", l_queue },
@@ -205,6 +354,7 @@ static const luaL_Reg methods[] = {
 };
 
 static const luaL_Reg functions[] = {
+    { "listen", l_listen },
     { "open", l_open },
     { NULL, NULL },
 };
@@ -212,6 +362,7 @@ static const luaL_Reg functions[] = {
 int luaopen_raw_channel(lua_State *L)
 {
     l_new_type(L, CHANNEL_TYPE, methods, release_channel);
+    l_new_type(L, LISTEN_TYPE, listener_methods, release_listener);
     luaL_newlib(L, functions);
     return 1;
 }

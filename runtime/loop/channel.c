@@ -70,18 +70,12 @@ static void connected(uv_connect_t *connect, int status)
         uv_read_start((uv_stream_t *)&channel->uv, give_chunk, got_data);
 }
 
-struct vx_channel *vx_channel_open(struct vx_loop *loop, const char *path,
-                                   vx_channel_data_cb on_data, void *arg, struct vx_err *err)
+static struct vx_channel *new_channel(struct vx_loop *loop, vx_channel_data_cb on_data,
+                                      void *arg, struct vx_err *err)
 {
-    struct vx_channel *channel = NULL;
-    int rc = 0;
+    struct vx_channel *channel = vx_zalloc(sizeof *channel);
+    int rc = uv_pipe_init(&loop->uv, &channel->uv, 0);
 
-    if (strlen(path) >= sizeof((struct sockaddr_un *)NULL)->sun_path) {
-        vx_err_set(err, VX_LIMIT, 0, "the path is too long for a socket: %s", path);
-        return NULL;
-    }
-    channel = vx_zalloc(sizeof *channel);
-    rc = uv_pipe_init(&loop->uv, &channel->uv, 0);
     if (rc < 0) {
         vx_err_uv(err, rc, "cannot make a socket");
         free(channel);
@@ -92,7 +86,41 @@ struct vx_channel *vx_channel_open(struct vx_loop *loop, const char *path,
     channel->on_data = on_data;
     channel->arg = arg;
     vx_alive_add(&channel->alive, loop, "channel");
-    uv_pipe_connect(&channel->connect, &channel->uv, path, connected);
+    return channel;
+}
+
+struct vx_channel *vx_channel_open(struct vx_loop *loop, const char *path,
+                                   vx_channel_data_cb on_data, void *arg, struct vx_err *err)
+{
+    struct vx_channel *channel = NULL;
+
+    if (strlen(path) >= sizeof((struct sockaddr_un *)NULL)->sun_path) {
+        vx_err_set(err, VX_LIMIT, 0, "the path is too long for a socket: %s", path);
+        return NULL;
+    }
+    channel = new_channel(loop, on_data, arg, err);
+    if (channel != NULL)
+        uv_pipe_connect(&channel->connect, &channel->uv, path, connected);
+    return channel;
+}
+
+struct vx_channel *vx_channel_accept(struct vx_loop *loop, uv_stream_t *server,
+                                     vx_channel_data_cb on_data, void *arg, struct vx_err *err)
+{
+    struct vx_channel *channel = new_channel(loop, on_data, arg, err);
+    int rc = 0;
+
+    if (channel == NULL)
+        return NULL;
+    rc = uv_accept(server, (uv_stream_t *)&channel->uv);
+    if (rc == 0)
+        rc = uv_read_start((uv_stream_t *)&channel->uv, give_chunk, got_data);
+    if (rc < 0) {
+        vx_err_uv(err, rc, "cannot accept a connection");
+        vx_channel_free(channel);
+        return NULL;
+    }
+    channel->connected = true;
     return channel;
 }
 

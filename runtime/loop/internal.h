@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include "runtime/base/list.h"
+#include "runtime/loop/channel.h"
 #include "runtime/loop/loop.h"
 
 struct vx_loop {
@@ -39,6 +40,10 @@ void vx_timer_drop_spares(struct vx_loop *loop);
 
 /* Before anything of libuv's is opened: see fork.c. */
 void vx_fork_hold(void);
+
+/* The channel to somebody who has connected to a listening socket. NULL with err. */
+struct vx_channel *vx_channel_accept(struct vx_loop *loop, uv_stream_t *server,
+                                     vx_channel_data_cb on_data, void *arg, struct vx_err *err);
 
 /* Fills err from a libuv error number; returns -1. */
 int vx_err_uv(struct vx_err *err, int code, const char *what);

@@ -141,6 +141,9 @@ function M.main(args)
             level = math.min(level + 1, 4)
         elseif word == "-q" or word == "--quiet" then
             level = 1
+        elseif word == "--own" and at == 1 then -- what starts kept guests' owner says; it is in the background then
+            raw.log.level "info"
+            return require("vm.owner.main").main(args[2])
         elseif word == "-e" then
             raw.log.level(({ "error", "warn", "info", "debug" })[level])
             return run_code(args, at + 1)

@@ -136,7 +136,21 @@ end
 ---@return vm.Guest
 function M.create(connection, opts, what)
     what = what or "vm.create"
-    return M.make(connection, spec_of.check(what, opts), what, function(self, run, label)
+    local spec = spec_of.check(what, opts)
+    if spec.keep then
+        errors.fail("unsupported", "%s: option 'keep': kept guests live on the default connection: use vm.create or "
+            .. "vm.boot, not those of a connection", what)
+    end
+    return M.of_spec(connection, spec, what)
+end
+
+---The same with options that were checked already.
+---@param connection vm.Connection
+---@param spec table from vm.spec
+---@param what string
+---@return vm.Guest
+function M.of_spec(connection, spec, what)
+    return M.make(connection, spec, what, function(self, run, label)
         cards.allocate(self)
         self.login, self.boot_files = require("vm.image").prepare(self, run, label)
         transport.prepare(self, run)

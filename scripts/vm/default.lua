@@ -9,6 +9,9 @@ local M = {}
 ---@param opts vm.CreateOptions
 ---@return vm.Guest
 function M.create(opts)
+    if type(opts) == "table" and opts.keep then
+        return require("vm.owner.make").create("vm.create", opts)
+    end
     return create.create(connection.connect(), opts)
 end
 
@@ -16,6 +19,9 @@ end
 ---@param opts vm.CreateOptions and `wait`, `timeout` of guest:start
 ---@return vm.Guest
 function M.boot(opts)
+    if type(opts) == "table" and opts.keep then
+        return require("vm.owner.make").boot("vm.boot", opts)
+    end
     return create.boot(connection.connect(), opts)
 end
 

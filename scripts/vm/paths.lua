@@ -81,6 +81,13 @@ function M.files()
     return list
 end
 
+---Where kept guests are: they outlive processes and restarts of the host.
+---@return string
+function M.kept()
+    local state = xdg("XDG_STATE_HOME", ".local/state")
+    return state and state .. "/vmatrix/kept" or shared "/var/tmp" .. "-kept/home"
+end
+
 ---Where it is kept how long tests took; nil where there is no home.
 ---@return string|nil
 function M.history()

@@ -164,6 +164,15 @@ function M.open()
     return held.run
 end
 
+---Makes a home that outlives this process its run: nothing of it is cleared away at the end, and nobody
+---guards it. For the owner of kept guests.
+---@param run vm.Run
+---@return vm.Run
+function M.adopt(run)
+    held = { run = run, paths = {}, lasting = true }
+    return run
+end
+
 ---Whether this run has been opened.
 ---@return boolean
 function M.is_open()
@@ -247,6 +256,9 @@ function M.close()
         return
     end
     held = nil
+    if run.lasting then
+        return
+    end
     if run.pruning then
         run.pruning:ended()
     end

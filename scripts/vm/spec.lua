@@ -35,6 +35,7 @@ local GIB <const> = 1024 * MIB
 ---@field agent? boolean whether it has the QEMU guest agent, a second way for commands; the seed then gets one
 ---@field transport? "auto"|"ssh"|"agent" how commands reach it: auto takes what is ready first, and SSH once that is up
 ---@field user? string who logs in, and so runs the commands; root unless told otherwise
+---@field keep? boolean it lives on when this process ends, until it is deleted; see vm.get
 ---@field qemu_args? string[] put at the end of QEMU's command line
 
 local create_spec = {
@@ -62,6 +63,7 @@ local create_spec = {
     agent = { "boolean", default = false },
     transport = { "string", default = "auto", one_of = { "auto", "ssh", "agent" } },
     user = "string",
+    keep = { "boolean", default = false },
     qemu_args = "table",
 }
 

@@ -26,6 +26,15 @@ function M.new(run, name)
     return self
 end
 
+---The files of a guest that is there already.
+---@param folder string
+---@param name string
+---@param ram string|nil
+---@return vm.Storage
+function M.at(folder, name, ram)
+    return setmetatable({ folder = folder, name = name, ram_path = ram }, Storage)
+end
+
 ---Makes the file that holds the guest's memory.
 ---@param what string
 ---@param size integer bytes

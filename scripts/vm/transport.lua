@@ -31,7 +31,11 @@ function M.prepare(guest, run)
         return
     end
     sockets = sockets + 1
-    local path = ("%s/agent%d"):format(run.root, sockets)
+    local path = guest.agent_path -- that of a guest that is taken over
+    if not path then
+        local number = run.kept and raw.fs.random(4):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+        path = ("%s/agent%s"):format(run.root, number or tostring(sockets))
+    end
     guest.agent = require("vm.agent").new {
         path = path,
         name = guest.name,

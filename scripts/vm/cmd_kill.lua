@@ -1,0 +1,19 @@
+-- `vmatrix kill`: pulls the plug of kept guests.
+local command = require "vm.command"
+local find = require "vm.owner.find"
+local task = require "vm.task"
+
+local function handler(_, operands)
+    task.parallel(operands.guest, function(name)
+        local guest <close> = find.need(name)
+        guest:kill()
+    end, { keep_going = true })
+end
+
+return command.define {
+    name = "kill",
+    help = "pull the plug of kept guests",
+    operands = { { name = "GUEST", complete = { "guest" }, many = true } },
+    text = "The guest stays, with its disks as they are at that moment. `vmatrix stop` asks it first.",
+    handler = handler,
+}

@@ -1,0 +1,40 @@
+-- `vmatrix shell`: a terminal in a guest; one of an image is made for it, and gone with it.
+local command = require "vm.command"
+local errors = require "vm.errors"
+local shell = require "vm.shell"
+local target = require "vm.owner.target"
+local terminal = require "vm.terminal"
+
+local function handler(opts, operands)
+    local why = terminal.problem()
+    if why then
+        errors.fail("usage", "shell: %s; `vmatrix exec GUEST -- COMMAND` needs none", why)
+    end
+    local guest <close>, throwaway = target.guest_or_image(operands.guest, opts)
+    if throwaway then
+        target.say("guest %s is gone when its shell ends (exit, or Ctrl-D)", guest.name)
+    end
+    local words = operands.command
+    local line = #words == 1 and words[1] or #words > 1 and shell.show(words) or nil
+    local status
+    if guest.shell then
+        status = guest:shell { command = line }
+    else
+        status = terminal.attach(guest, line)
+    end
+    return status or command.FAILED
+end
+
+return command.define {
+    name = "shell",
+    help = "open a shell in a guest, or in a new one of an image",
+    operands = {
+        { name = "GUEST|IMAGE[@ARCH]", key = "guest", complete = { "guest", "image" } },
+        { name = "COMMAND", rest = true, optional = true },
+    },
+    options = target.options(target.CREATE),
+    text = [[
+A guest of an image is made for the shell alone, and gone when it ends. Ends with the shell's status.]],
+    examples = { "vmatrix shell dev", "vmatrix shell seed@riscv64", "vmatrix shell dev -- top" },
+    handler = handler,
+}

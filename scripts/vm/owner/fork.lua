@@ -1,0 +1,136 @@
+-- A second kept guest from one that is there, in the state that it is in. The first goes on: it only pauses
+-- while its disks, which hold its memory meanwhile, are copied.
+local raw = require "vm.raw"
+local adopt = require "vm.owner.adopt"
+local errors = require "vm.errors"
+local freeze = require "vm.freeze"
+local note_of = require "vm.owner.note"
+local place_of = require "vm.owner.place"
+local spec_of = require "vm.spec"
+local task = require "vm.task"
+local template = require "vm.template"
+local wake = require "vm.wake"
+
+local M = {}
+
+local fs = raw.fs
+local raise = errors.raise
+
+-- The first guest as what vm.fork makes guests of; its disks are copied, its machine is the same one.
+local function stand_in(guest, way)
+    local xml = guest:raise("fork", guest.domain:xml(false))
+    local desc = note_of.plain(guest.desc)
+    desc.machine = xml:match("<type[^>]- machine=['\"]([^'\"]+)['\"]") or desc.machine
+    desc.uuid, desc.ram_private = nil, nil
+    for _, nic in ipairs(desc.nics) do
+        for _, forward in ipairs(nic.forwards or {}) do
+            forward.host_port, forward.pinned = 0, nil
+        end
+    end
+    local spec = note_of.unpack_spec(note_of.pack_spec(guest.spec))
+    for i, card in ipairs(guest.cards) do
+        spec.nics[i].mac = card.mac -- each has a network of its own, and the kernel knows its card by this
+    end
+    return template.new {
+        name = guest.name, connection = guest.connection, folder = guest.files.folder,
+        info = { way = way, spec = spec, login = guest.login, boot = guest.boot_files, desc = desc, outside = {} },
+    }
+end
+
+-- What it boots from is its own from now on: the first may be deleted.
+local function own_files(fork)
+    local changed = false
+    for _, name in ipairs { "initrd", "kernel" } do
+        local path = fork.desc[name]
+        local folder = path and path:match "^(.*)/guests/[^/]+/[^/]*$"
+        if folder == require("vm.run").open().dir then
+            local own = fork.files:path(name)
+            raise(fs.copy(path, own))
+            fork.desc[name], fork.boot_files[name], changed = own, own, true
+        end
+    end
+    fork.desc.uuid = fork.domain:uuid()
+    if changed then
+        fork:raise("fork", fork.connection.raw:define(raise(raw.virt.xml(fork.desc))))
+    end
+end
+
+-- Says to the next owner, should this one be killed, that the guest is not to stay paused.
+local function mark(owner, guest, on)
+    local path = place_of.folder(owner.place, guest.name) .. "/forking"
+    if on then
+        raise(fs.write_atomic(path, "", 384)) -- 0600
+    else
+        fs.unlink(path)
+    end
+end
+
+---Ends what a killed owner left of a fork: the guest goes on.
+---@param place vm.owner.Place
+---@param guest vm.Guest
+function M.recover(place, guest)
+    local path = place_of.folder(place, guest.name) .. "/forking"
+    if fs.exists(path) then
+        guest.domain:snapshot_delete(freeze.SNAPSHOT, {})
+        if guest.last_state == "paused" then
+            guest.domain:resume()
+            guest.last_state = "running"
+        end
+        fs.unlink(path)
+    end
+end
+
+local function live(owner, guest, opts, was)
+    mark(owner, guest, true)
+    local resume <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+        guest.domain:snapshot_delete(freeze.SNAPSHOT, {})
+        if was == "running" and guest.last_state == "paused" then
+            guest:resume()
+        end
+        mark(owner, guest, false)
+        adopt.save(owner.place, guest)
+    end })
+    if was == "running" then
+        guest:suspend()
+    end
+    guest:raise("fork", guest.domain:snapshot_create { name = freeze.SNAPSHOT })
+    local from <close> = stand_in(guest, "snapshot")
+    return from:fork(opts)
+end
+
+---Makes a kept guest that is a copy of one that is there.
+---@param owner table place, connection
+---@param guest vm.Guest
+---@param args { name: string, hostname?: boolean }
+---@return vm.Guest
+function M.make(owner, guest, args)
+    spec_of.check_name("fork", args.name)
+    local was = guest.last_state
+    if was ~= "running" and was ~= "paused" then
+        guest:fail("closed", "fork", "it is %s; start it first", was)
+    elseif guest.spec.firmware == "uefi" then
+        guest:fail("unsupported", "fork", "the variables of its UEFI firmware cannot be copied while it runs")
+    end
+    local fork = live(owner, guest, { name = args.name, hostname = args.hostname ~= false and args.name or nil,
+        wait = "none" }, was)
+    local ok, err = pcall(function()
+        fork.fork_of:let_go()
+        fork.fork_of = nil
+        fork.domain:hmp("delvm " .. freeze.SNAPSHOT) -- its copy of what the first guest kept for it
+        own_files(fork)
+        fork.kept, fork.created, fork.booted = true, os.time(), os.time()
+        fork.known_ports = fork:forwards()
+        adopt.save(owner.place, fork)
+        if fork.waking then
+            task.timeout(fork:limit(60), wake.await, fork, "fork")
+        end
+    end)
+    if not ok then
+        fork:close()
+        error(err, 0)
+    end
+    adopt.watch(owner.place, fork)
+    return fork
+end
+
+return M

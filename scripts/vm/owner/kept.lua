@@ -1,0 +1,436 @@
+-- A kept guest, as any process may use it: commands, copies, waits and the console go straight to the guest,
+-- by its description; what changes it is asked of the owner.
+local raw = require "vm.raw"
+local client = require "vm.owner.client"
+local console = require "vm.console"
+local errors = require "vm.errors"
+local GuestOfRun = require "vm.guest"
+local note_of = require "vm.owner.note"
+local options = require "vm.options"
+local place_of = require "vm.owner.place"
+local reaper = require "vm.reaper"
+local scope = require "vm.scope"
+local task = require "vm.task"
+
+local M = {}
+
+local fs = raw.fs
+
+---A guest that lives on when the process that made it ends: what vm.get returns, and vm.create and vm.boot
+---with `keep = true`. It has the verbs of any guest but template, plug and those of networks.
+---@class vm.KeptGuest
+---@field name string
+---@field arch string
+---@field accel string "kvm", "hvf" or "tcg"
+---@field emulated boolean
+---@field kept boolean true
+---@field private cards table[] those on networks of this process: none
+local Guest = { __name = "vm.KeptGuest", kept = true, cards = {} }
+M.Guest = Guest
+
+-- The same code as for guests of a run.
+for _, part in ipairs { "vm.transport", "vm.ready", "vm.exec", "vm.copy" } do
+    for name, method in pairs(require(part).methods) do
+        Guest[name] = method
+    end
+end
+for _, name in ipairs { "what", "fail", "raise", "limit", "await_fate" } do
+    Guest[name] = GuestOfRun[name]
+end
+
+-- Seconds between two looks at a guest that is waited for.
+local LOOK <const> = 0.25
+
+-- Looks at the guest while something waits for it: nobody else tells that it is gone.
+local function watch(self)
+    while not self.closed do
+        local before = self.last_state
+        self:refresh()
+        if self.last_state ~= before then
+            self.changed:broadcast()
+            self.console_log.grown:broadcast()
+        end
+        self.over:wait(LOOK)
+    end
+end
+
+-- The console is followed when it is first needed.
+local function follow(self)
+    local note = self.note
+    local log = console.follow(self:path "console.log", function(line)
+        if note.spec.panic ~= "ignore" then
+            self:fail_waits("panic", "the guest's kernel panicked: " .. line)
+        end
+    end)
+    log.start, log.boot, log.waited, log.calm = note.boot_offset, note.boot_offset, note.boot_offset, note.boot_offset
+    rawset(self, "console_log", log)
+    self.watcher = task.spawn_detached("kept " .. self.name, watch, self)
+    return log
+end
+
+function Guest.__index(self, key)
+    if key == "console_log" then
+        return follow(self)
+    end
+    return Guest[key]
+end
+
+function Guest:__tostring()
+    return ("guest %s (%s, %s, kept)"):format(self.name, self.arch, self.closed and "closed" or self:state())
+end
+
+---The path of one of the guest's files.
+---@param name string
+---@return string
+---@private
+function Guest:path(name)
+    return place_of.folder(self.place, self.name) .. "/" .. name
+end
+
+local function take(self, note)
+    local again = self.note and (self.note.pid ~= note.pid or self.note.boot_offset ~= note.boot_offset)
+    self.note, self.spec, self.login, self.boot_files = note, note.spec, note.login, note.boot
+    if again then
+        self.failure = nil
+        self:lose_connection "the guest was started anew"
+        local log = rawget(self, "console_log")
+        if log then
+            log.boot = note.boot_offset
+            log:forget_panic()
+        end
+    end
+end
+
+---Reads the description again if it has changed, and looks how the guest is.
+---@private
+function Guest:refresh()
+    local stat = fs.stat(self:path "guest.json")
+    local stamp = stat and ("%d.%d"):format(stat.ino, stat.mtime_ns)
+    if not stat then
+        self.deleted, self.last_state = true, "stopped"
+        return
+    elseif stamp ~= self.stamp then
+        local note = note_of.read(self.place, self.name)
+        if note then
+            self.stamp = stamp
+            take(self, note)
+        end
+    end
+    self.last_state, self.pid = note_of.state(self.place, self.note)
+end
+
+-- The owner was killed before it could note that the guest runs anew: the next one does.
+local function catch_up(self)
+    if self.pid and self.note.pid ~= self.pid then
+        client.call("ping", nil, { place = self.place })
+        self:refresh()
+    end
+end
+
+---Raises when the guest was closed or deleted.
+---@param verb string
+---@private
+function Guest:check_open(verb)
+    if self.closed then
+        self:fail("closed", verb, "the guest is closed")
+    end
+    self:refresh()
+    if self.deleted then
+        self:fail("closed", verb, "the guest was deleted")
+    end
+end
+
+---Raises what ended the guest, or that it does not run.
+---@param verb string
+---@private
+function Guest:check_alive(verb)
+    self:check_open(verb)
+    catch_up(self)
+    local failure = self.failure or (self.last_state == "stopped" and self.note.failure)
+    if failure then
+        error(errors.new(failure.kind, ("%s: %s; `vmatrix start %s` starts it anew"):format(self:what(verb),
+            failure.reason, self.name), { guest = self.name, signal = failure.signal, console = failure.console }), 0)
+    elseif self.last_state == "stopped" then
+        self:fail("closed", verb, "the guest is not running; `vmatrix start %s` starts it", self.name)
+    end
+end
+
+---Ends every wait on this guest with an error.
+---@param kind string
+---@param reason string
+---@private
+function Guest:fail_waits(kind, reason)
+    if not self.failure then
+        local tail = self.console_log:tail(12)
+        local text = tail ~= "" and ("%s; the console's last lines:\n%s"):format(reason, tail) or reason
+        self.failure = { kind = kind, reason = text, console = tail }
+        self:fail_connections(errors.new(kind, text, { console = tail }))
+        self.changed:broadcast()
+        self.console_log.grown:broadcast()
+    end
+end
+
+---A connection was lost: whether that is because the guest is gone.
+---@private
+function Guest:await_fate()
+    local deadline = raw.task.now() + 1
+    while not self.closed and not self.failure and raw.task.now() < deadline do
+        self:refresh()
+        if self.last_state == "stopped" then
+            local failure = self.note.failure
+            self:fail_connections(errors.new(failure and failure.kind or "closed",
+                failure and failure.reason or "the guest was stopped"))
+            return
+        end
+        self.changed:wait(0.05)
+    end
+end
+
+---Whether commands reach it; there is no agent for kept guests, whose channel one process alone could have.
+---@param verb string
+---@param wanted? string
+---@param beyond? string
+---@return vm.Conn
+---@private
+function Guest:transport(verb, wanted, beyond)
+    self:check_alive(verb)
+    if wanted == "agent" or not self:has_ssh() then
+        self:fail("unsupported", verb, "commands reach a kept guest by SSH alone%s",
+            wanted == "agent" and "" or ", and it has no login or no \"nat\" network card")
+    end
+    return GuestOfRun.transport(self, verb, "ssh", beyond)
+end
+
+---How it is: "running", "paused" or "stopped". Asks no other process.
+---@return string
+function Guest:state()
+    if not self.closed then
+        self:refresh()
+    end
+    return self.last_state
+end
+
+---The port of this host that leads to a port of the guest.
+---@param guest_port integer
+---@param opts? { udp?: boolean }
+---@return integer
+function Guest:port(guest_port, opts)
+    self:check_alive "port"
+    opts = options.check(self:what "port", opts, { udp = { "boolean", default = false } })
+    return note_of.port(self.note, guest_port, opts.udp) or self:fail("notfound", "port",
+        "no forward leads to port %s of the guest; `vmatrix forward %s %s` makes one", tostring(guest_port), self.name,
+        tostring(guest_port))
+end
+
+---The forwards that it has.
+---@return table[]
+function Guest:forwards()
+    self:check_alive "forwards"
+    return note_of.plain(self.note.ports)
+end
+
+-- Asks the owner about this guest.
+local function ask(self, verb, args)
+    self:check_open(verb)
+    args = args or {}
+    args.guest = self.name
+    local ok, result = pcall(client.call, verb, args, { place = self.place })
+    if not ok then
+        error(result, 0)
+    end
+    self:refresh()
+    return result
+end
+
+local start_spec = { wait = { "string", one_of = { "none", "console", "commands" } }, timeout = "time" }
+
+-- Waits as start does, and tells the owner how long that took.
+local function await(self, opts)
+    local wait = opts.wait or (self:has_ssh() and "commands" or "none")
+    local begun = raw.task.now()
+    if wait == "console" then
+        self:wait_console(self:sign(), { timeout = opts.timeout, since = "boot" })
+    elseif wait == "commands" then
+        self:wait_ready { timeout = opts.timeout }
+        client.call("ready", { guest = self.name, seconds = raw.task.now() - begun }, { place = self.place })
+    end
+    return self
+end
+
+---Starts the guest and waits until it is of use, as for any guest.
+---@param opts? vm.StartOptions
+---@return vm.KeptGuest self
+function Guest:start(opts)
+    opts = options.check(self:what "start", opts, start_spec)
+    ask(self, "start")
+    return await(self, opts)
+end
+
+---Waits for a guest that was just started, as start does.
+---@param opts? vm.StartOptions
+---@return vm.KeptGuest self
+---@private
+function Guest:await_start(opts)
+    return await(self, options.check(self:what "start", opts, start_spec))
+end
+
+---Asks the guest to power off, and pulls the plug when it has not after the timeout.
+---@param opts? { timeout?: number|string }
+---@return string how "polite" or "firm"
+function Guest:stop(opts)
+    opts = options.check(self:what "stop", opts, { timeout = "time" })
+    return ask(self, "stop", opts)
+end
+
+---Pulls the plug. Harmless when it is off already.
+function Guest:kill()
+    ask(self, "kill")
+end
+
+---Restarts the guest.
+---@param opts? vm.StartOptions
+---@return vm.KeptGuest self
+function Guest:reboot(opts)
+    opts = options.check(self:what "reboot", opts, start_spec)
+    ask(self, "reboot", { timeout = opts.timeout })
+    self:lose_connection()
+    return await(self, opts)
+end
+
+---Stops its cpus; everything stays as it is until resume.
+function Guest:suspend()
+    ask(self, "suspend")
+end
+
+---Lets its cpus run again.
+function Guest:resume()
+    ask(self, "resume")
+end
+
+---Figures about the guest.
+---@return vm.GuestInfo
+function Guest:info()
+    return ask(self, "info")
+end
+
+---@class vm.KeptSnapshot: vm.Snapshot
+local Snapshot = { __name = "vm.Snapshot" }
+Snapshot.__index = Snapshot
+
+---Takes the guest back to this state.
+function Snapshot:revert()
+    self.guest:revert(self.name)
+end
+
+---Deletes the snapshot; the guest stays as it is.
+---@param opts? { children?: boolean }
+function Snapshot:delete(opts)
+    self.guest:delete_snapshot(self.name, opts)
+end
+
+---Keeps the guest's present state.
+---@param name? string made up when absent
+---@param opts? { description?: string }
+---@return vm.Snapshot
+function Guest:snapshot(name, opts)
+    opts = options.check(self:what "snapshot", opts, { description = "string" })
+    local made = ask(self, "snapshot", { name = name, description = opts.description })
+    return setmetatable({ guest = self, name = made }, Snapshot)
+end
+
+---The guest's snapshots: those without a parent, each with its children.
+---@return vm.SnapshotInfo[]
+function Guest:snapshots()
+    local list = ask(self, "snapshots")
+    return list[1] and list or {}
+end
+
+local function name_of(snapshot)
+    return type(snapshot) == "table" and snapshot.name or snapshot
+end
+
+---Takes the guest back to a snapshot. Connections are made anew.
+---@param snapshot string|vm.Snapshot
+function Guest:revert(snapshot)
+    ask(self, "revert", { name = name_of(snapshot) })
+    self.failure = nil
+    self:lose_connection()
+end
+
+---Deletes a snapshot; the guest stays as it is.
+---@param snapshot string|vm.Snapshot
+---@param opts? { children?: boolean }
+function Guest:delete_snapshot(snapshot, opts)
+    opts = options.check(self:what "delete_snapshot", opts, { children = { "boolean", default = false } })
+    ask(self, "delete_snapshot", { name = name_of(snapshot), children = opts.children })
+end
+
+---Forwards one more port of the running guest, until it stops.
+---@param forward integer|table 80, or { guest = 80, host = 8080, address = "127.0.0.1", udp = false }
+---@return integer port the host's
+function Guest:forward(forward)
+    local item = require("vm.spec").forward(self:what "forward", forward)
+    return ask(self, "forward", { forward = item })
+end
+
+---Makes a second kept guest that is a copy of this one as it is now. This one pauses meanwhile and goes on.
+---@param name string
+---@param opts? { hostname?: boolean } hostname: whether it calls itself by its name, unless false
+---@return vm.KeptGuest
+function Guest:fork(name, opts)
+    opts = options.check(self:what "fork", opts, { hostname = "boolean" })
+    ask(self, "fork", { name = name, hostname = opts.hostname })
+    return M.open(self.place, name)
+end
+
+---What the serial console has said so far, as it came; at most the last 16 MiB.
+---@return string
+function Guest:console()
+    self:check_open "console"
+    return self.console_log:all()
+end
+
+---Deletes the guest with its disks; returns when all of it is gone.
+function Guest:delete()
+    ask(self, "delete")
+    self:close()
+end
+
+---Lets go of it: the guest goes on. Harmless when repeated.
+function Guest:close()
+    if self.closed then
+        return
+    end
+    self.closed = true
+    scope.disown(self)
+    self.changed:broadcast()
+    self.over:broadcast()
+    local log = rawget(self, "console_log")
+    if log then
+        log:close()
+        self.watcher:ended()
+    end
+    self:close_connections()
+end
+
+Guest.__close = reaper.close
+
+---The object of a kept guest; nil when there is none of that name.
+---@param place vm.owner.Place
+---@param name string
+---@return vm.KeptGuest|nil
+---@return string|nil why
+function M.open(place, name)
+    local note, why = note_of.read(place, name)
+    if not note then
+        return nil, why
+    end
+    local self = setmetatable({ name = name, place = place, arch = note.arch, accel = note.accel,
+        emulated = note.emulated, changed = raw.task.event(), over = raw.task.event(), closed = false }, Guest)
+    take(self, note)
+    self:refresh()
+    scope.own(self)
+    return self
+end
+
+return M

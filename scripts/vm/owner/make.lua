@@ -1,0 +1,139 @@
+-- Making kept guests: checked here, where paths and images are what the caller means; made by the owner.
+local raw = require "vm.raw"
+local client = require "vm.owner.client"
+local errors = require "vm.errors"
+local kept = require "vm.owner.kept"
+local note_of = require "vm.owner.note"
+local options = require "vm.options"
+local place_of = require "vm.owner.place"
+local progress = require "vm.progress"
+local spec_of = require "vm.spec"
+
+local M = {}
+
+-- The first free name like "seed-1"; a name that the user chose is taken as it is.
+local function free_name(place, base)
+    local stem = base:gsub("%-%d+$", "")
+    local number = 1
+    while raw.fs.exists(place_of.folder(place, ("%s-%d"):format(stem, number))) do
+        number = number + 1
+    end
+    return ("%s-%d"):format(stem, number)
+end
+
+-- What has to be made or fetched first is shown here, where somebody sees it.
+local function prepare_image(spec)
+    if spec.image ~= "seed" then
+        return
+    end
+    local seed = require "vm.seed"
+    if not seed.image(spec.arch, spec.agent) then
+        local bar <close> = progress.start("build the seed guest for " .. spec.arch)
+        seed.build(spec.arch, { agent = spec.agent, progress = function(line) bar:note(line) end })
+    end
+end
+
+local function check(what, opts)
+    local spec = spec_of.check(what, opts)
+    for i, nic in ipairs(spec.nics) do
+        if nic.net then
+            errors.fail("unsupported", "%s: nics[%d]: a kept guest cannot be on a network of vm.network, which ends "
+                .. "with the process that made it", what, i)
+        end
+    end
+    if spec.transport == "agent" then
+        errors.fail("unsupported", "%s: option 'transport': commands reach a kept guest by SSH alone: one process "
+            .. "at a time could use the agent's channel", what)
+    end
+    spec.transport = "ssh"
+    return spec
+end
+
+local function make(what, opts, start)
+    local spec = check(what, opts)
+    local place = place_of.of()
+    prepare_image(spec)
+    for try = 1, 10 do
+        if not opts.name then
+            spec.name = free_name(place, spec.name)
+        elseif raw.fs.exists(place_of.folder(place, spec.name)) then
+            errors.fail("exists", "%s: there is a kept guest %s already; `vmatrix delete %s` deletes it", what,
+                spec.name, spec.name)
+        end
+        local ok, err = pcall(client.call, "create", { spec = note_of.pack_spec(spec), start = start },
+            { place = place })
+        if ok then
+            return assert(kept.open(place, spec.name))
+        elseif opts.name or not errors.is(err, "exists") or try == 10 then
+            error(err, 0)
+        end
+    end
+end
+
+---Creates a kept guest that is not started yet.
+---@param what string the verb, for messages
+---@param opts vm.CreateOptions
+---@return vm.KeptGuest
+function M.create(what, opts)
+    return make(what, opts, false)
+end
+
+-- How long such a guest took last time.
+local function expected(guest)
+    local longest
+    for _, name in ipairs(note_of.names(guest.place)) do
+        local note = note_of.read(guest.place, name)
+        if note and note.boot_seconds and note.image == guest.note.image and note.arch == guest.arch then
+            longest = math.max(longest or 0, note.boot_seconds)
+        end
+    end
+    return longest
+end
+
+---Waits for a guest that was started, and shows how that goes: the time, and what its console says.
+---@param guest vm.KeptGuest
+---@param opts { wait?: string, timeout?: number }
+---@param verb? string "boot"
+function M.await(guest, opts, verb)
+    if opts.wait == "none" then
+        return
+    end
+    local bar <close> = progress.start(("%s %s"):format(verb or "boot", guest.name), { expect = expected(guest) })
+    if bar.driver then
+        local watcher <close> = require("vm.task").closing(require("vm.task").spawn(function() -- luacheck: ignore 211
+            while not guest.closed do
+                bar:note(guest.console_log:tail(1):sub(1, 60))
+                guest.console_log.grown:wait()
+            end
+        end))
+        guest:await_start(opts)
+    else
+        guest:await_start(opts)
+    end
+end
+
+---Creates a kept guest and starts it; waits as vm.boot does. One that does not come up is deleted again.
+---@param what string the verb, for messages
+---@param opts vm.CreateOptions and `wait`, `timeout` of guest:start
+---@return vm.KeptGuest
+function M.boot(what, opts)
+    local create = {}
+    for name, value in pairs(opts) do
+        create[name] = value
+    end
+    local start = options.check(what, { wait = opts.wait, timeout = opts.timeout },
+        { wait = { "string", one_of = { "none", "console", "commands" } }, timeout = "time" })
+    create.wait, create.timeout = nil, nil
+    local guest = make(what, create, true)
+    local up = false
+    local _ <close> = setmetatable({}, { __close = function()
+        if not up and not guest.closed then
+            guest:delete()
+        end
+    end })
+    M.await(guest, start)
+    up = true
+    return guest
+end
+
+return M

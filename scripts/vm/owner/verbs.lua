@@ -1,0 +1,259 @@
+-- What the owner can be asked: each verb takes the owner, its arguments and, where it is about one, the
+-- guest. What they return goes to the caller as JSON. None waits for what happens inside a guest that can be
+-- awaited from outside: callers do that themselves.
+local raw = require "vm.raw"
+local adopt = require "vm.owner.adopt"
+local errors = require "vm.errors"
+local note_of = require "vm.owner.note"
+local scope = require "vm.scope"
+
+local M = {}
+
+local fs = raw.fs
+
+-- A to-be-closed turn of the guest: one change at a time.
+local function turn(guest)
+    local permit = guest.turn:acquire()
+    if guest.closed then
+        permit.release()
+        guest:check_open "use"
+    end
+    guest.busy = true
+    return setmetatable({}, { __close = function()
+        guest.busy = false
+        permit.release()
+        guest.changed:broadcast()
+    end })
+end
+
+-- Writes the description anew for the next start.
+local function redefine(guest)
+    guest.desc.uuid = guest.domain:uuid()
+    guest:raise("define", guest.connection.raw:define(errors.raise(raw.virt.xml(guest.desc))))
+end
+
+-- The forwards in a guest's description, all of its cards'.
+local function each_forward(guest, fn)
+    for _, nic in ipairs(guest.desc.nics) do
+        for _, forward in ipairs(nic.forwards or {}) do
+            fn(forward)
+        end
+    end
+end
+
+-- The ports that QEMU chose stay the same at later starts, so that what knows them goes on working.
+local function pin_ports(guest)
+    local changed = false
+    each_forward(guest, function(forward)
+        if forward.host_port == 0 then
+            forward.host_port = note_of.port({ ports = guest.known_ports }, forward.guest_port, forward.udp) or 0
+            forward.pinned = forward.host_port ~= 0 or nil
+            changed = changed or forward.pinned
+        end
+    end)
+    if changed then
+        redefine(guest)
+    end
+end
+
+local function unpin_ports(guest)
+    local changed = false
+    each_forward(guest, function(forward)
+        if forward.pinned then
+            forward.host_port, forward.pinned, changed = 0, nil, true
+        end
+    end)
+    if changed then
+        redefine(guest)
+    end
+    return changed
+end
+
+-- The RAM file is gone after a stop, and with a restart of the host.
+local function ensure_ram(guest)
+    local desc = guest.desc
+    if desc.ram and not desc.ram_private and not fs.exists(desc.ram) then
+        local path = guest.files:ram(guest:what "start", guest.spec.memory)
+        if path ~= desc.ram then
+            desc.ram = path
+            redefine(guest)
+        end
+    end
+end
+
+local function start(owner, guest)
+    ensure_ram(guest)
+    local ok, err = pcall(guest.start, guest, { wait = "none" })
+    if not ok and errors.is(err, "exists") and unpin_ports(guest) then -- somebody else has its port now
+        ok, err = pcall(guest.start, guest, { wait = "none" })
+    end
+    if not ok then
+        error(err, 0)
+    end
+    guest.booted = os.time()
+    guest.known_ports = guest:forwards()
+    pin_ports(guest)
+    adopt.save(owner.place, guest)
+end
+
+-- What a caller is told of a guest: the description says the rest.
+local function told(guest)
+    return { name = guest.name, state = guest.last_state }
+end
+
+function M.create(owner, args)
+    local spec = note_of.unpack_spec(args.spec)
+    local guest = adopt.create(owner.place, owner.connection, spec)
+    if args.start then
+        local ok, err = pcall(function()
+            local _ <close> = turn(guest)
+            start(owner, guest)
+        end)
+        if not ok then
+            M.delete(owner, {}, guest)
+            error(err, 0)
+        end
+    end
+    return told(guest)
+end
+
+function M.start(owner, _, guest)
+    local _ <close> = turn(guest)
+    start(owner, guest)
+    return told(guest)
+end
+
+-- A guest without a power button is asked by a command, for which one has to be logged in.
+local function be_reachable(guest)
+    local features = guest.boot_files.features or {}
+    if guest.last_state == "running" and guest:has_ssh() and not guest.failure
+        and (features.power_button == false or not guest.spec.arch_info.acpi) then
+        pcall(function() guest:transport("stop", "ssh"):open { timeout = 20 } end)
+    end
+end
+
+function M.stop(owner, args, guest)
+    local _ <close> = turn(guest)
+    be_reachable(guest)
+    local how = guest:stop { timeout = args.timeout }
+    adopt.save(owner.place, guest)
+    return how
+end
+
+function M.kill(owner, _, guest)
+    guest:kill() -- without a turn: that of whoever waits for a stop is what this is to end
+    adopt.save(owner.place, guest)
+    return told(guest)
+end
+
+function M.reboot(owner, args, guest)
+    local _ <close> = turn(guest)
+    be_reachable(guest)
+    guest:reboot { wait = "none", timeout = args.timeout }
+    guest.booted = os.time()
+    adopt.save(owner.place, guest)
+    return told(guest)
+end
+
+function M.suspend(owner, _, guest)
+    local _ <close> = turn(guest)
+    guest:suspend()
+    adopt.save(owner.place, guest)
+    return told(guest)
+end
+
+function M.resume(owner, _, guest)
+    local _ <close> = turn(guest)
+    guest:resume()
+    adopt.save(owner.place, guest)
+    return told(guest)
+end
+
+-- How long its boot took until it was of use, as whoever waited for that has seen.
+function M.ready(owner, args, guest)
+    guest.boot_seconds = args.seconds
+    adopt.save(owner.place, guest)
+    return true
+end
+
+function M.info(_, _, guest)
+    return guest:info()
+end
+
+function M.delete(owner, _, guest)
+    -- Without its description it is no kept guest any more: whatever happens now, the rest goes, too.
+    errors.raise(fs.unlink(note_of.path(owner.place, guest.name)))
+    pcall(guest.kill, guest)
+    local _ <close> = guest.turn:acquire()
+    guest.busy = true
+    guest:close()
+    if guest.watcher then
+        guest.watcher:ended()
+    end
+    return true
+end
+
+function M.snapshot(owner, args, guest)
+    local _ <close> = turn(guest)
+    local name = args.name
+    if not name then
+        local taken = {}
+        for _, item in ipairs(guest:raise("snapshots", guest.domain:snapshots())) do
+            taken[item.name] = true
+        end
+        local number = 1
+        while taken[("snapshot-%d"):format(number)] do
+            number = number + 1
+        end
+        name = ("snapshot-%d"):format(number)
+    end
+    guest:snapshot(name, { description = args.description })
+    adopt.save(owner.place, guest)
+    return name
+end
+
+function M.snapshots(_, _, guest)
+    return guest:snapshots()
+end
+
+function M.revert(owner, args, guest)
+    local _ <close> = turn(guest)
+    guest:revert(args.name)
+    guest.life = guest.last_state ~= "stopped" and "started" or guest.life
+    guest.known_ports = nil
+    adopt.save(owner.place, guest)
+    return told(guest)
+end
+
+function M.delete_snapshot(_, args, guest)
+    local _ <close> = turn(guest)
+    guest:delete_snapshot(args.name, { children = args.children })
+    return true
+end
+
+function M.forward(owner, args, guest)
+    local _ <close> = turn(guest)
+    local port = guest:forward(args.forward)
+    adopt.save(owner.place, guest, true)
+    return port
+end
+
+function M.fork(owner, args, guest)
+    local _ <close> = turn(guest)
+    local fork = require("vm.owner.fork").make(owner, guest, args)
+    scope.disown(fork)
+    return told(fork)
+end
+
+function M.tidy(owner)
+    return require("vm.owner.tidy").run(owner)
+end
+
+function M.ping()
+    return true
+end
+
+---The verbs that are about no guest that is there.
+M.alone = { create = true, tidy = true, ping = true }
+
+return M
