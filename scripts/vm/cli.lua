@@ -30,7 +30,9 @@ M.commands = {
     { name = "report", help = "the reports of a run, comparing two, the runs there are", module = "vm.cmd_report" },
     { name = "prune", help = "remove what killed runs have left, and what exceeds a cache", module = "vm.cmd_prune" },
     { name = "states", help = "the prepared states in the cache", module = "vm.cmd_states" },
+    { name = "init", help = "write a first matrix.lua for the project in this folder", module = "vm.cmd_init" },
     { name = "types", help = "the types of the library, for editors", module = "vm.cmd_types" },
+    { name = "completion", help = "completion for bash, zsh and fish", module = "vm.cmd_completion" },
 }
 
 local function find_command(name)
@@ -41,12 +43,15 @@ local function find_command(name)
     end
 end
 
-local function print_usage(out)
-    out:write(usage)
+---The text of `vmatrix --help`.
+---@return string
+function M.usage()
+    local lines = { usage }
     for _, command in ipairs(M.commands) do
-        out:write(("  %-14s %s\n"):format(command.name, command.help))
+        lines[#lines + 1] = ("  %-14s %s\n"):format(command.name, command.help)
     end
-    out:write("\nexit status: 0 ok, 1 the script failed, 2 wrong usage, 130 interrupted\n")
+    lines[#lines + 1] = "\nexit status: 0 ok, 1 the script failed, 2 wrong usage, 130 interrupted\n"
+    return table.concat(lines)
 end
 
 local function complain(text)
@@ -133,7 +138,7 @@ function M.main(args)
     while args[at] do
         local word = args[at]
         if word == "-h" or word == "--help" then
-            print_usage(io.stdout)
+            io.stdout:write(M.usage())
             return 0
         elseif word == "--version" then
             return require("vm.version").print()
@@ -161,7 +166,7 @@ function M.main(args)
     end
     raw.log.level(({ "error", "warn", "info", "debug" })[level])
     if not args[at] then
-        print_usage(io.stderr)
+        io.stderr:write(M.usage())
         return 2
     end
     local command = find_command(args[at])

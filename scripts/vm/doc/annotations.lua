@@ -193,4 +193,46 @@ function M.read()
     return { face = sorted(face()), classes = classes, shared = sorted(shared_verbs()) }
 end
 
+---The names of the classes that scripts meet: the objects, what functions and verbs take and return,
+---and what these name, and so on.
+---@param all vm.Annotations
+---@return string[]
+function M.used(all)
+    local found, queue = {}, {}
+    local function note(kind)
+        for name in kind:gmatch "vm%.[%w_.]*%w" do
+            if not found[name] and all.classes[name] then
+                found[name] = true
+                queue[#queue + 1] = name
+            end
+        end
+    end
+    local function note_block(block)
+        for _, item in ipairs(block.params) do
+            note(item.type)
+        end
+        for _, item in ipairs(block.returns) do
+            note(item.type)
+        end
+    end
+    for _, object in ipairs(M.objects) do
+        note(object[1])
+    end
+    for _, block in ipairs(all.face) do
+        note_block(block)
+    end
+    for _, name in ipairs(queue) do -- grows meanwhile
+        local class = all.classes[name]
+        note(class.parent or "")
+        for _, field in ipairs(class.fields) do
+            note(field.type)
+        end
+        for _, verb in ipairs(class.methods) do
+            note_block(verb)
+        end
+    end
+    table.sort(queue)
+    return queue
+end
+
 return M

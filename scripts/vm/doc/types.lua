@@ -3,45 +3,6 @@ local annotations = require "vm.doc.annotations"
 
 local M = {}
 
--- The classes that the text names, and those that these name, and so on.
-local function used(all)
-    local found, queue = {}, {}
-    local function note(kind)
-        for name in kind:gmatch "vm%.[%w_.]*%w" do
-            if not found[name] and all.classes[name] then
-                found[name] = true
-                queue[#queue + 1] = name
-            end
-        end
-    end
-    local function note_block(block)
-        for _, item in ipairs(block.params) do
-            note(item.type)
-        end
-        for _, item in ipairs(block.returns) do
-            note(item.type)
-        end
-    end
-    for _, object in ipairs(annotations.objects) do
-        note(object[1])
-    end
-    for _, block in ipairs(all.face) do
-        note_block(block)
-    end
-    for _, name in ipairs(queue) do -- grows meanwhile
-        local class = all.classes[name]
-        note(class.parent or "")
-        for _, field in ipairs(class.fields) do
-            note(field.type)
-        end
-        for _, verb in ipairs(class.methods) do
-            note_block(verb)
-        end
-    end
-    table.sort(queue)
-    return queue
-end
-
 local function add_text(out, lines)
     for _, line in ipairs(lines) do
         if line ~= "" then
@@ -96,7 +57,7 @@ function M.text()
     for _, block in ipairs(all.face) do
         add_function(out, block, "vm.")
     end
-    for _, name in ipairs(used(all)) do
+    for _, name in ipairs(annotations.used(all)) do
         local class = all.classes[name]
         local verbs = table.move(class.methods, 1, #class.methods, 1, {})
         if name == "vm.Ssh" then
