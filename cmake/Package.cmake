@@ -19,6 +19,6 @@ set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "libvirt-daemon-driver-qemu, qemu-utils")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS
-    "qemu-system-x86, qemu-system-arm, debian-archive-keyring, openssh-client, xz-utils, ca-certificates")
+    "qemu-system-x86, qemu-system-arm, debian-archive-keyring, gpgv, openssh-client, xz-utils, ca-certificates")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "qemu-system-misc, qemu-system-ppc, mmdebstrap")
 include(CPack)

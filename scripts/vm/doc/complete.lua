@@ -41,7 +41,7 @@ end
 
 function there.image()
     local list = { { "seed", "the tiny guest" } }
-    for _, entry in ipairs(try(function() return require("vm.images").list() end)) do
+    for _, entry in ipairs(try(function() return require("vm.images.catalogue").all() end)) do
         list[#list + 1] = { entry.name, entry.distro }
     end
     return list
