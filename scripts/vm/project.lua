@@ -154,7 +154,8 @@ local check_test = [[
 ]]
 
 local installers = {
-    { "apt", "apt-get", "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends" },
+    { "apt", "apt-get", "apt-get update -q && "
+        .. "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends" },
     { "dnf", "dnf", "dnf install -y -q" },
     { "apk", "apk", "apk add -q" },
     { "zypper", "zypper", "zypper -n -q install" },
@@ -173,7 +174,8 @@ function M.matrix(project, images)
                 item[3] .. " " .. project.packages[item[1]])
         end
     end
-    local text = header:format(project.file, table.concat(tools), quoted(images), images[1] == "seed" and "512MiB" or "1GiB")
+    local text = header:format(project.file, table.concat(tools), quoted(images),
+        images[1] == "seed" and "512MiB" or "1GiB")
     if #project.logs > 0 then
         text = text .. ("    artifacts = { %s },\n"):format(quoted(project.logs))
     end

@@ -41,8 +41,8 @@ end
 
 function there.image()
     local list = { { "seed", "the tiny guest" } }
-    for _, entry in ipairs(try(function() return require("vm.images.catalogue").all() end)) do
-        list[#list + 1] = { entry.name, entry.distro }
+    for _, name in ipairs(try(function() return require("vm.images.catalogue").all().names end)) do
+        list[#list + 1] = { name }
     end
     return list
 end
@@ -114,8 +114,9 @@ local function describe(command)
         end
         function found.operand(index)
             local operands = def.operands or {}
-            local operand = operands[index] or (operands[#operands] and operands[#operands].many and operands[#operands])
-            return operand and operand.complete or {}, operand and operand.words or {}, operand and operand.rest
+            local last = operands[#operands] or {}
+            local operand = operands[index] or (last.many and last or {})
+            return operand.complete or {}, operand.words or {}, operand.rest
         end
     else
         local usage = usages.parse(usages.of(command))

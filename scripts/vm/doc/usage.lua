@@ -102,9 +102,9 @@ function M.of(command)
         end
         return self
     end
-    io.stdout = sink -- commands write their help there; nothing waits meanwhile
+    rawset(io, "stdout", sink) -- commands write their help there; nothing waits meanwhile
     local ok, err = pcall(require(command.module).main, { "--help" })
-    io.stdout = real
+    rawset(io, "stdout", real)
     if not ok then
         error(err, 0)
     end
