@@ -2,6 +2,7 @@
 -- The pieces of Lua in the manual and in README.md run, and print what they say they print.
 local vm = require "vm"
 local t = require "harness"
+local blocks = require "blocks"
 local fs = vm.raw.fs
 
 local root = os.getenv "VMATRIX_SOURCE" .. "/"
@@ -15,18 +16,17 @@ require("vm.script").set(place .. "/script.lua")
 local guest = vm.boot { image = "seed", name = "manual", memory = "256MiB" }
 t.baseline()
 
--- The pieces of a chapter: their text and their first line.
+-- The pieces of a chapter: their text and their first line. Those that are files of their own are run by
+-- test_manual_shell, by the command lines that name them.
 local function pieces(text)
-    local found, lines, first, number = {}, nil, nil, 0
-    for line in (text .. "\n"):gmatch "([^\n]*)\n" do
-        number = number + 1
-        if line == "```lua" then
-            lines, first = {}, number
-        elseif line == "```" and lines then
-            found[#found + 1] = { text = ("\n"):rep(first) .. table.concat(lines, "\n"), line = first }
-            lines = nil
-        elseif lines then
-            lines[#lines + 1] = line
+    local found, shell = {}, false
+    for _, block in ipairs(blocks.all(text)) do
+        shell = shell or block.mark == "run"
+    end
+    for _, block in ipairs(blocks.all(text)) do
+        if block.kind == "lua" and not (block.file and shell) then
+            found[#found + 1] = { line = block.line,
+                text = ("\n"):rep(block.line - 1) .. table.concat(block.lines, "\n") }
         end
     end
     return found
