@@ -58,8 +58,8 @@ local function check_params(found, given)
     end
 end
 
-local function memory_limit()
-    return require("vm.test.admission").limits().memory
+local function memory_limit(given)
+    return require("vm.test.admission").limits(given.memory).memory
 end
 
 -- What earlier runs took: by test id, of each file.
@@ -131,8 +131,9 @@ local function run_plan(all, given, choice, plan, args)
     override(plan, given)
     local watch <close> = require("vm.report.watch").new(given)
     return require("vm.test").run(plan, {
-        argv = args, output = given.output, jobs = given.jobs, seed = plan.seed, ["repeat"] = given["repeat"],
-        fail_fast = given["fail-fast"], retries = given.retries, keep = given.keep, shell = given.shell,
+        argv = args, output = given.output, jobs = given.jobs, memory = given.memory, seed = plan.seed,
+        ["repeat"] = given["repeat"], fail_fast = given["fail-fast"], retries = given.retries, keep = given.keep,
+        shell = given.shell,
         timeout = given.timeout, rerun_of = choice.run and choice.run.id, resume = resume,
         listen = function(run) watch:attach(run, plan) end,
     })
@@ -175,7 +176,7 @@ local function prepare(given)
     check_params(found, given)
     fill_digests(all, found)
     if #found.list > 0 then
-        plans.check_guests(all.tests, found, memory_limit())
+        plans.check_guests(all.tests, found, memory_limit(given))
         return nil, say_mistakes(found)
     end
     local place = given.output or folder.place(given.files[1]:match "^(.*)/[^/]*$" or ".")
@@ -200,7 +201,7 @@ local function prepare(given)
         end
         return nil, complain "no test is chosen: each filter matches some, but none matches them all"
     end
-    plans.check_guests(selection.tests, found, memory_limit())
+    plans.check_guests(selection.tests, found, memory_limit(given))
     if #found.list > 0 then
         return nil, say_mistakes(found)
     end

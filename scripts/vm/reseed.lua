@@ -87,11 +87,25 @@ local function ioctls(arch)
     return "0x40085203", "0x5207"
 end
 
--- Each is a command that reads the bytes and ends with 0 if the pool was reseeded. The first one that
--- can is believed.
+-- A name that nobody in the guest can guess.
+local function name()
+    return (errors.raise(require("vm.raw").fs.random(8)):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+-- Each reads the bytes and ends with 0 if the pool was reseeded; the first one that can is believed. Work
+-- counts: all of it is new to a guest that was copied, and an emulated one translates it first. So the own
+-- program comes before perl, its file holds the bytes, too, and is removed beside what comes next.
 local SNIPPET <const> = [=[
 b=@BYTES@
-e=$({ [ -x @PROGRAM@ ] && printf "$b" | @PROGRAM@ >/dev/urandom; } 2>&1) ||
+r=1; e=
+if [ -x @PROGRAM@ ]; then e=$(printf "$b" | @PROGRAM@ 2>&1 >/dev/urandom) && r=0; fi
+[ $r = 0 ] || for d in /dev/shm /run /tmp /var/tmp /root; do
+  t=$d/.vmatrix-@NAME@
+  { (umask 077; set -C; printf @ELF@"$b" >"$t") && chmod 700 "$t" && "$t" <"$t" >/dev/urandom && r=0; } 2>/dev/null
+  { [ ! -e "$t" ] || rm -f "$t"; } >/dev/null 2>&1 </dev/null &
+  [ $r != 0 ] || break
+done
+[ $r = 0 ] || {
 e=$(printf "$b" | perl -e '
   open F, ">", "/dev/urandom" or exit 1; binmode STDIN; read STDIN, $b, 512 or exit 1;
   ioctl F, @ADD@, pack "iia*", 8 * length $b, length $b, $b or die "RNDADDENTROPY: $!\n";
@@ -101,15 +115,8 @@ import fcntl, struct, sys
 b = sys.stdin.buffer.read(512)
 f = open("/dev/urandom", "wb", 0)
 fcntl.ioctl(f, @ADD@, struct.pack("ii", 8 * len(b), len(b)) + b)
-fcntl.ioctl(f, @RESEED@)' 2>&1) || {
-  r=1
-  for d in /run /tmp /dev/shm /var/tmp /root; do
-    t=$(umask 077; mktemp "$d/.vmatrix-XXXXXX" 2>/dev/null) || continue
-    printf @ELF@ >"$t" && chmod 700 "$t" && e=$(printf "$b" | "$t" 2>&1 >/dev/urandom) && r=0
-    rm -f "$t"
-    [ $r != 0 ] || break
-  done
-  [ $r = 0 ] || { echo "the random pool could not be reseeded (needs root and Linux 4.17): $e" >&2; false; }
+fcntl.ioctl(f, @RESEED@)' 2>&1) ||
+{ echo "the random pool could not be reseeded (needs root and Linux 4.17): $e" >&2; false; }
 }]=]
 
 ---A piece of POSIX shell that, run as root, puts fresh bytes into the kernel's random pool and makes
@@ -130,6 +137,7 @@ function M.script(arch, bytes)
         ADD = add,
         RESEED = reseed,
         ELF = octal(M.program(arch)),
+        NAME = name(),
     }
     return (SNIPPET:gsub("@(%u+)@", values))
 end

@@ -9,6 +9,7 @@ local spec = {
     argv = "table",
     output = "string",
     jobs = { "number|string", default = "auto" },
+    memory = "size",
     seed = "integer",
     ["repeat"] = { "integer", default = 1, min = 1, max = 100000 },
     fail_fast = { "boolean", default = false },
@@ -21,7 +22,7 @@ local spec = {
     resume_plan = "table",
     files = "table",
     folder = "string",
-    isolation = { "string", one_of = { "test", "cell" } },
+    isolation = { "string", one_of = { "test", "cell", "revert", "boot" } },
     test_timeout = "time",
     verbose = "any",
     quiet = "any",
@@ -34,6 +35,7 @@ local spec = {
 ---@field argv? string[] the command line, for the record
 ---@field output? string where the run's folder is made; .vmatrix/runs beside the matrix file
 ---@field jobs? "auto"|integer how many tests run at once at most; auto: as the host's cpus allow
+---@field memory? integer|string what the guests of all runs on this host may have together
 ---@field seed? integer of the order; the plan's, or a new one
 ---@field repeat? integer runs each test so often and tells its rate of failures
 ---@field fail_fast? boolean start nothing more after the first failure
@@ -45,7 +47,7 @@ local spec = {
 ---@field resume_plan? table the whole plan of that run
 ---@field files? string[] the matrix files, for the record
 ---@field folder? string where .vmatrix is; the folder of the first matrix file
----@field isolation? "test"|"cell" instead of what the matrices say
+---@field isolation? "test"|"cell"|"revert"|"boot" instead of what the matrices say
 ---@field test_timeout? number|string of each test, instead of what the matrices say
 ---@field listen? fun(run: table) is given the run when its folder is there
 
@@ -103,7 +105,7 @@ function M.run(plan, opts)
     override(plan, opts)
     local jobs = tonumber(opts.jobs)
     opts.jobs = jobs and math.tointeger(jobs) or opts.jobs
-    local slots = require("vm.test.admission").new(opts.jobs):slots()
+    local slots = require("vm.test.admission").new(opts.jobs, nil, opts.memory):slots()
     local store <close> = open_store(plan, opts, slots)
     if opts.resume then
         opts.results = {}

@@ -20,16 +20,31 @@ end
 -- the host when the command was sent, and a busy host may be slow to run it.
 local BEHIND <const>, TRIES <const> = 2, 3
 
--- date(1) of GNU, busybox and toybox takes "@seconds", that of the BSDs -f.
+-- date(1) of GNU, busybox and toybox takes "@seconds", that of the BSDs -f. The guest's uptime then and at the
+-- end says what the clock is in the end, without a program more.
 local function set_clock()
     local now = math.floor(raw.fs.now_unix())
-    return ("date -u -s @%d >/dev/null 2>&1 || date -u -f %%s %d >/dev/null 2>&1 || echo clock"):format(now, now)
+    return ([[date -u -s @%d >/dev/null 2>&1 || date -u -f %%s %d >/dev/null 2>&1 || echo clock
+u=; read -r u x 2>/dev/null </proc/uptime]]):format(now, now), now
+end
+
+local SAY_CLOCK <const> = 'v=; read -r v x 2>/dev/null </proc/uptime\n'
+    .. 'if [ -n "$u$v" ]; then echo "up=$u,$v"; else date +now=%s; fi'
+
+-- What the guest's clock said at the end, when it was set to `set`; nil when that cannot be known.
+local function clock_of(said, set)
+    local from, to = said:match "up=([%d.]+),([%d.]+)"
+    if from then
+        return set + (tonumber(to) or 0) - (tonumber(from) or 0)
+    end
+    return tonumber(said:match "now=(%d+)")
 end
 
 -- The commands, for root.
 local function script(self, opts)
+    local clock, set = set_clock()
     local lines = {
-        set_clock(),
+        clock,
         ("{ %s\n} >/dev/null 2>&1 || echo random"):format(
             require("vm.reseed").script(self.arch, errors.raise(raw.fs.random(64)))),
     }
@@ -45,8 +60,8 @@ local function script(self, opts)
         lines[#lines + 1] = ("if [ -e /var/lib/dbus/machine-id ] && [ ! -L /var/lib/dbus/machine-id ]; then "
             .. "echo %s >/var/lib/dbus/machine-id; fi"):format(id)
     end
-    lines[#lines + 1] = "date +now=%s"
-    return table.concat(lines, "\n")
+    lines[#lines + 1] = SAY_CLOCK
+    return table.concat(lines, "\n"), set
 end
 
 local what_of = {
@@ -58,7 +73,8 @@ local what_of = {
 
 local function put_right(self, opts)
     local run = { user = self.login and self.login.user ~= "root" and "root" or nil, timeout = self:limit(LIMIT) }
-    local result = self:exec(script(self, opts), run)
+    local commands, set = script(self, opts)
+    local result = self:exec(commands, run)
     for word in result.stdout:gmatch("%S+") do
         if what_of[word] then
             self:fail("unsupported", "fork", "%s", what_of[word])
@@ -69,11 +85,12 @@ local function put_right(self, opts)
             (result.stderr:gsub("%c", " "):sub(1, 200)))
     end
     for _ = 2, TRIES do
-        local said = tonumber(result.stdout:match("now=(%d+)"))
+        local said = clock_of(result.stdout, set)
         if not said or raw.fs.now_unix() - said <= BEHIND then
             return
         end
-        result = self:exec(set_clock() .. "; date +now=%s", run)
+        commands, set = set_clock()
+        result = self:exec(commands .. "\n" .. SAY_CLOCK, run)
     end
 end
 

@@ -161,6 +161,103 @@ t.test("isolation_cell_shares_one_guest", function()
     t.equal({ got.one.attempts[1].how, got.two.attempts[1].how }, { "boot", "same" })
 end)
 
+t.test("guests_are_taken_back_or_booted_where_that_is_asked_for", function()
+    local file = matrix("ways", [[
+        local tests = {
+            { name = "one", run = function(g, t)
+                t:equal(g:output "cat /etc/tool; ls /root", "ready")
+                g:run "touch /root/dirt"
+            end },
+            { name = "two", run = function(g, t)
+                t:equal(g:output "cat /etc/tool; ls /root", "ready")
+                g:run "touch /root/dirt"
+            end },
+        }
+        local tool = { vm.step { name = "tool", run = function(g) g:run "echo ready > /etc/tool" end } }
+        local further = { name = "further", from = "one", run = function(g, t)
+            t:equal(g:output "ls /root", "dirt")
+        end }
+        return {
+            vm.matrix { name = "back", isolation = "revert", prepare = tool, ]] .. SEED .. [[
+                tests = { tests[1], tests[2], further } },
+            vm.matrix { name = "anew", isolation = "boot", prepare = tool, ]] .. SEED .. [[ tests = tests },
+        }]])
+    local result = run { "test", file }
+    t.equal(result.status, 0, result.stdout .. result.stderr)
+    local ways = {}
+    for _, path in ipairs(fs.glob(last_run() .. "/results/*.json")) do
+        for _, one in pairs(json.decode(fs.read(path, 1 << 22)).tests) do
+            local how = one.attempts[1].how
+            ways[how] = (ways[how] or 0) + 1
+        end
+    end
+    t.equal(ways, { boot = 3, revert = 2 })
+    t.equal(qemus(), 0)
+    local wrong = matrix("wrong", "return vm.matrix { isolation = 'boot', " .. SEED .. [[
+        tests = { a = function() end, b = { from = "a", run = function() end } } }]])
+    result = cli.run({ "test", wrong }, { env = OPTS, cwd = folder })
+    t.equal(result.status, 2)
+    t.match(result.stderr, "wrong%.lua:%d+: .*test 'b': from: with isolation = \"boot\" every test boots")
+end)
+
+t.test("a_guest_that_cannot_be_kept_is_prepared_for_its_run", function()
+    host.run { "qemu-img", "create", "-q", "-f", "qcow2", folder .. "/own.qcow2", "64M" }
+    local file = matrix("own", [[
+        return vm.matrix { guest = { image = "seed", memory = "256MiB", disks = { { path = "]] .. folder
+        .. [[/own.qcow2" } } }, tests = {
+            one = function(g, t) t:equal(g:output "echo 1 > /tmp/x; ls /tmp", "x") end,
+            two = function(g, t) t:equal(g:output "echo 2 > /tmp/y; ls /tmp", "y") end } }]])
+    local result, got = run { "test", file }
+    t.equal(result.status, 0, result.stdout .. result.stderr)
+    t.equal({ got.one.attempts[1].how, got.two.attempts[1].how }, { "fork:live", "fork:live" })
+    t.match(fs.read(last_run() .. "/events.jsonl", 1 << 22), "prepared for this run only: .-a disk of your own")
+end)
+
+t.test("two_runs_share_the_memory_that_they_may_have", function()
+    -- Each wants two guests at once; together they may have two.
+    local file = matrix("shared_memory", [[
+        local at = os.getenv "AT"
+        return vm.matrix { axes = { n = { "one", "two" } }, ]] .. SEED .. [[ tests = {
+            hold = function(g)
+                local path = ("]] .. folder .. [[/held/%s-%s"):format(at, g.name)
+                assert(vm.raw.fs.write_atomic(path, ""))
+                local count = #vm.raw.fs.list "]] .. folder .. [[/held"
+                print("at once " .. count)
+                g:run "sleep 2"
+                assert(vm.raw.fs.unlink(path))
+            end } }]])
+    assert(fs.mkdir_p(folder .. "/held"))
+    -- Runs of whoever else works here would count: their folder is out of sight.
+    local place = ("/tmp/vmatrix-%d"):format(fs.uid())
+    assert(fs.mkdir_p(place, 448))
+    local alone = ("mount -t tmpfs -o mode=700,size=1m tmpfs %s"):format(place)
+    if fs.uid() ~= 0 or not os.execute(("unshare -m sh -c '%s' 2>/dev/null"):format(alone)) then
+        t.skip "only root may hide the runs of others"
+    end
+    local shell = require "vm.shell"
+    local cost = require("vm.held").cost { memory = 256 * 1024 * 1024, cpus = 1, emulated = true }.memory
+    local texts = vm.parallel({ "a", "b" }, function(at)
+        local words = cli.argv({ "test", "--jobs", "2", "--memory", ("%dMiB"):format(2 * cost // 2 ^ 20), "-v",
+            "--output", folder .. "/runs-" .. at, file }, { env = { "AT=" .. at, OPTS[1] } })
+        for i, word in ipairs(words) do
+            words[i] = shell.quote(word)
+        end
+        local result = host.run({ "unshare", "-m", "sh", "-c", alone .. " && exec " .. table.concat(words, " ") },
+            { check = false, timeout = 300 })
+        t.equal(result.status, 0, result.stdout .. result.stderr)
+        return result.stdout
+    end)
+    local most, seen = 0, 0
+    for count in table.concat(texts):gmatch "at once (%d+)" do
+        most, seen = math.max(most, tonumber(count)), seen + 1
+    end
+    t.equal(seen, 4)
+    t.check(most >= 1 and most <= 2, most .. " guests at once")
+    local never = cli.run({ "test", "--memory", "100MiB", file }, { env = OPTS, cwd = folder })
+    t.equal(never.status, 2)
+    t.match(never.stderr, "memory.*100 MiB")
+end)
+
 local LONG <const> = [[
     return vm.matrix { axes = { n = { "one", "two" } }, ]] .. SEED .. [[ tests = {
         quick = function(g) g:run "true" end,

@@ -38,6 +38,14 @@ local function time(what, text)
     return value
 end
 
+local function size(what, text)
+    local ok, value = pcall(options.size, what, text)
+    if not ok then
+        return nil, value.message
+    end
+    return value
+end
+
 local function jobs(what, text)
     if text == "auto" then
         return text
@@ -94,11 +102,13 @@ M.list = {
     { "running" },
     { "D*", "NAME=VALUE", setting, "a parameter of the matrix, see vm.params" },
     { "jobs,j", "N", jobs, "tests at once: 'auto', what the host's cpus and memory carry, or a number" },
+    { "memory", "SIZE", size, "what the guests of all runs on this host may have together, such as 4GiB" },
     { "seed", "N", whole(0), "of the running order and of --sample; else by chance, and printed" },
     { "retries", "N", whole(0), "of a test that fails, each on a fresh guest; else what the matrix says" },
     { "repeat", "N", whole(1), "runs each test N times, and says how often it fails" },
     { "fail-fast", nil, nil, "starts nothing more after the first failure" },
-    { "isolation", "WHAT", one_of("test", "cell"), "whether each test or each cell gets a guest of its own" },
+    { "isolation", "WHAT", one_of("test", "cell", "revert", "boot"),
+        "whether each test or each cell gets a guest of its own; revert,\nboot: each test, by that way and no fork" },
     { "timeout", "TIME", time, "of the whole run" },
     { "locked", nil, nil, "refuses images that are not in the vmatrix.lock beside the matrix" },
     { "test-timeout", "TIME", time, "of each test, instead of what the matrix says" },

@@ -30,7 +30,7 @@ local spec = {
     secrets = "string|table",
     max_parallel = { "integer", min = 1 },
     priority = { "integer" },
-    isolation = { "string", one_of = { "test", "cell" } },
+    isolation = { "string", one_of = { "test", "cell", "revert", "boot" } },
 }
 
 -- A table that is no plain one (that of vm.params, say, raises for names that it does not have) as a

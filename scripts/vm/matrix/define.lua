@@ -44,7 +44,8 @@ local M = {}
 ---@field secrets? string[]|string values that are masked in logs and reports
 ---@field max_parallel? integer tests of this matrix at once
 ---@field priority? integer of those that wait, the highest first
----@field isolation? string "test" (default): each test gets a guest of its own; "cell": they share one
+---@field isolation? string "test" (default): each test gets a guest of its own; "cell": they share one;
+---"revert", "boot": a guest of its own in that very way
 
 ---A matrix, as vm.matrix returns it.
 ---@class vm.Matrix

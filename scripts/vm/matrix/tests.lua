@@ -292,6 +292,10 @@ local function check_from(problems, matrix, list)
             problems:add(matrix, at, "test '%s': from: there is no test '%s'%s", def.title, def.from_given,
                 near and ("; did you mean '%s'?"):format(near) or "")
             def.from = nil
+        elseif start and matrix.isolation == "boot" then
+            problems:add(matrix, at, "test '%s': from: with isolation = \"boot\" every test boots, and nothing of "
+                .. "another test is left", def.title)
+            def.from = nil
         elseif start and start.variants and def.from == start.name then
             for _, variant in ipairs(def.variants or { { part = false } }) do
                 if not has_variant(start, variant.part) then

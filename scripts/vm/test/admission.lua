@@ -17,11 +17,16 @@ local MIB <const> = 1024 * 1024
 local MARGIN <const>, DISK_MARGIN <const> = 256 * MIB, 512 * MIB
 
 ---What this host could give to guests if nothing else ran on it.
+---@param memory? integer no more than this
 ---@return { cpus: integer, memory: integer, disk: integer }
-function M.limits()
+function M.limits(memory)
     local _, total = fs.memory_available()
     local space = fs.space(require("vm.paths").files()[1]:match "^(.*)/[^/]*/[^/]*$") or fs.space "/var/tmp"
-    return { cpus = fs.cpu_count(), memory = total - MARGIN, disk = space and space.free or math.huge }
+    return {
+        cpus = fs.cpu_count(),
+        memory = math.min(total - MARGIN, memory or math.maxinteger),
+        disk = space and space.free or math.huge,
+    }
 end
 
 ---@class vm.test.Admission
@@ -45,13 +50,14 @@ local host = {
 ---Makes the capacity of this host.
 ---@param jobs "auto"|integer how many tests run at once at most
 ---@param given? table a host
+---@param memory? integer bytes that the guests of all runs may have together
 ---@return vm.test.Admission
-function M.new(jobs, given)
+function M.new(jobs, given, memory)
     if jobs ~= "auto" and (math.type(jobs) ~= "integer" or jobs < 1) then
         errors.fail("usage", "jobs: 'auto' or a whole number of at least 1 expected, got %s", options.show(jobs))
     end
     local self = setmetatable({ host = given or host, used = capacity.new {} }, Admission)
-    self.limits = self.host.limits()
+    self.limits, self.memory = self.host.limits(memory), memory
     self.limits.slots = jobs ~= "auto" and jobs or nil
     if jobs ~= "auto" then
         self.limits.cpus = nil
@@ -84,6 +90,9 @@ local function lacks(self, needs)
     local others = self.host.others()
     if limits.cpus and used.slots > 0 and used.cpus + others.cpus + (needs.cpus or 0) > limits.cpus then
         return "cpus"
+    end
+    if self.memory and (needs.memory or 0) > 0 and used.memory + others.memory + needs.memory > self.memory then
+        return "memory"
     end
     local untouched = math.max(0, used.memory - self.host.touched()) + math.max(0, others.memory - others.touched)
     if (needs.memory or 0) > 0 and needs.memory + untouched + MARGIN > self.host.memory() then

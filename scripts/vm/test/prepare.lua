@@ -41,7 +41,7 @@ local function tell(event, cell, emit)
     emit(out)
 end
 
----The prepared states of a cell's guests, in the order of its roles; nil where there are none.
+---The prepared states of a cell's guests, in the order of its roles; nil where there can be none.
 ---@param cell table of the plan
 ---@param roles table[]
 ---@param emit fun(event: table)
@@ -50,7 +50,7 @@ function M.states(cell, roles, emit)
     if not vm.prepared or not require("vm.guest").template then
         return nil
     end
-    return require("vm.task").parallel(roles, function(role)
+    local ok, states = pcall(require("vm.task").parallel, roles, function(role)
         local spec = {}
         for name, value in pairs(role.options) do
             if name ~= "name" and name ~= "wait" and name ~= "timeout" then
@@ -60,6 +60,13 @@ function M.states(cell, roles, emit)
         return vm.prepared(spec, cell.matrix.prepare or {}, { cell = cell.values, fields = cell.matrix.fields,
             progress = function(event) tell(event, cell, emit) end })
     end)
+    if ok then
+        return states
+    elseif not errors.is(states, "unsupported") then
+        error(states, 0)
+    end
+    emit { event = "warning", kind = "prepared", cell = cell.id,
+        text = "its guests are prepared for this run only: " .. states.message }
 end
 
 return M

@@ -327,7 +327,7 @@ end
 
 ---Runs the plan to its end. Waits.
 function Runner:run()
-    self.capacity = admission.new(self.opts.jobs)
+    self.capacity = admission.new(self.opts.jobs, nil, self.opts.memory)
     local list = sort_out(self)
     if self.opts.timeout then
         self.deadline = now() + self.opts.timeout

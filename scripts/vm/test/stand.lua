@@ -1,6 +1,6 @@
 -- Where the tests of a cell run: clean guests, one after the other or many at once. A fork of a prepared
--- guest where that can be, else the cell's guest taken back to a snapshot, else a new boot each time; with
--- isolation = "cell" one guest for all; or a machine that is there already.
+-- guest where that can be, else the cell's guest taken back to a snapshot, else a new boot each time, which
+-- isolation = "revert" and "boot" ask for; with "cell" one guest for all; or a machine that is there already.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local guests = require "vm.matrix.guests"
@@ -134,8 +134,12 @@ local function build(self, info)
     if self.matrix.isolation == "cell" then
         self.way = "same"
         return
+    elseif self.matrix.isolation == "boot" then
+        self.way = "boot"
+        return
     end
-    local states = prepare.states(self.cell, self.roles, self.ctx.emit)
+    local may_fork = self.matrix.isolation ~= "revert"
+    local states = may_fork and prepare.states(self.cell, self.roles, self.ctx.emit)
     if states then
         for _, state in ipairs(states) do
             adopt(self, state)
@@ -144,7 +148,7 @@ local function build(self, info)
         return
     end
     local made = each(self, function(role) return boot(self, role, info) end)
-    if made[1].template then
+    if may_fork and made[1].template then
         local ok, bases = pcall(each, self, function(_, i)
             return adopt(self, made[i]:template { name = made[i].name })
         end)
@@ -183,7 +187,7 @@ local function ready(self, info)
         building:broadcast()
     end })
     build(self, info)
-    if self.way == "fork" then
+    if self.way == "fork" or self.way == "boot" then
         self.ctx.widen(self.limit, ENOUGH)
     end
 end
