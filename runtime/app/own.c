@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #include "runtime/base/buf.h"
 
@@ -63,6 +66,9 @@ int own_detach(const char *home)
     if (pid > 0)
         return 0;
     setsid();
+#ifdef __linux__
+    prctl(PR_SET_NAME, "vmatrix-own");
+#endif
     if (dup2(null, STDIN_FILENO) < 0 || dup2(log, STDOUT_FILENO) < 0 ||
         dup2(log, STDERR_FILENO) < 0)
         _exit(1);

@@ -24,6 +24,22 @@ commands:
 
 -- Commands in the order of the help text: name, what it does, the module with its `main(args)`.
 M.commands = {
+    { name = "boot", help = "make a guest that is kept, and start it", module = "vm.cmd_boot" },
+    { name = "list", help = "the kept guests", module = "vm.cmd_list" },
+    { name = "info", help = "what is known of a kept guest", module = "vm.cmd_info" },
+    { name = "shell", help = "open a shell in a guest, or in a new one of an image", module = "vm.cmd_shell" },
+    { name = "exec", help = "run a command in a guest, or in a new one of an image", module = "vm.cmd_exec" },
+    { name = "copy", help = "copy files and folders into a guest, or out of it", module = "vm.cmd_copy" },
+    { name = "ssh-config", help = "what ssh, scp, rsync and editors need", module = "vm.cmd_ssh_config" },
+    { name = "console", help = "what a guest's serial console has said", module = "vm.cmd_console" },
+    { name = "forward", help = "reach a port of a guest from this host", module = "vm.cmd_forward" },
+    { name = "snapshot", help = "keep the present state of a guest", module = "vm.cmd_snapshot" },
+    { name = "revert", help = "take a guest back to a snapshot", module = "vm.cmd_revert" },
+    { name = "fork", help = "make a copy of a guest that runs", module = "vm.cmd_fork" },
+    { name = "stop", help = "power kept guests off", module = "vm.cmd_stop" },
+    { name = "start", help = "start kept guests", module = "vm.cmd_start" },
+    { name = "kill", help = "pull the plug of kept guests", module = "vm.cmd_kill" },
+    { name = "delete", help = "delete kept guests with their disks", module = "vm.cmd_delete" },
     { name = "doctor", help = "what this machine can do, and what it lacks", module = "vm.cmd_doctor" },
     { name = "images", help = "build the seed guests, list the images in the cache", module = "vm.cmd_images" },
     { name = "test", help = "run a test matrix, write the reports", module = "vm.cmd_test" },
@@ -33,6 +49,7 @@ M.commands = {
     { name = "init", help = "write a first matrix.lua for the project in this folder", module = "vm.cmd_init" },
     { name = "types", help = "the types of the library, for editors", module = "vm.cmd_types" },
     { name = "completion", help = "completion for bash, zsh and fish", module = "vm.cmd_completion" },
+    { name = "help", help = "this text, or that of a command", module = "vm.cmd_help" },
 }
 
 local function find_command(name)

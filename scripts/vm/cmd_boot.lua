@@ -28,6 +28,7 @@ return command.define {
         { name = "--no-wait", help = "do not wait until commands can be run in it" },
     }, target.CREATE, { target.JSON }),
     text = "The guest goes on when the command ends, until it is stopped or deleted. Its name goes to stdout.",
-    examples = { "vmatrix boot seed --name dev && vmatrix shell dev", "vmatrix boot seed@aarch64 -m 512MiB -p 8080:80" },
+    examples = { "vmatrix boot seed --name dev && vmatrix shell dev",
+        "vmatrix boot seed@aarch64 -m 512MiB -p 8080:80" },
     handler = handler,
 }

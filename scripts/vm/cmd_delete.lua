@@ -32,7 +32,7 @@ return command.define {
     help = "delete kept guests with their disks",
     operands = { { name = "GUEST", complete = { "guest" }, many = true } },
     options = {
-        { name = "--snapshot", value = "NAME", complete = { "snapshot" }, help = "only this snapshot; the guest stays" },
+        { name = "--snapshot", value = "NAME", complete = { "snapshot" }, help = "only this snapshot" },
         { name = "--force", short = "-f", help = "the beginning of a name will do" },
     },
     text = "A guest that runs is ended first. There is no way back.",

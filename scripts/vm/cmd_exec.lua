@@ -79,7 +79,7 @@ return command.define {
         { name = "--cwd", value = "FOLDER", help = "the folder it runs in" },
         { name = "--env", short = "-e", value = "NAME=VALUE", many = true, help = "further environment" },
         { name = "--as", value = "NAME", help = "whom it runs as" },
-        { name = "--limit", value = "TIME", type = "time", help = "kill it after so long; there is no limit otherwise" },
+        { name = "--limit", value = "TIME", type = "time", help = "kill it after so long; no limit otherwise" },
     }, target.CREATE),
     text = [[
 Standard input, output and status are the command's; 128 and its number stand for a signal that ended it, 125

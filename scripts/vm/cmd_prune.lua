@@ -12,7 +12,7 @@ usage: vmatrix prune [--dry-run] [--json]
        vmatrix prune --states [--max-size SIZE] [--older TIME] [--dry-run] [--json]
 
 Kills the processes and removes the folders of this user's runs whose owner is dead. A run that is
-alive is never touched. A run normally clears up after itself, also when it is killed; this is for
+alive is never touched, and kept guests are not: `vmatrix delete` is for those. A run normally clears up after itself, also when it is killed; this is for
 what remains when its guardian process was killed as well. Removes what interrupted builds of images
 have left, and seed guests of an older vmatrix after a month. Then brings the prepared states within
 their limit (VMATRIX_STATES_SIZE, 20 GiB): those that were not used for the longest time go first.
@@ -83,6 +83,12 @@ local function prune_states(opts)
     return table.move(more, 1, #more, #removed + 1, removed), left
 end
 
+local function report_kept(removed)
+    for _, item in ipairs(removed) do
+        print(("half-made kept guest %s: %s"):format(item.name, item.done and "removed" or "would be removed"))
+    end
+end
+
 local function report_images(removed)
     for _, item in ipairs(removed) do
         print(("%s %s: %s"):format(item.path, item.done and "removed" or "would be removed", item.reason))
@@ -136,20 +142,22 @@ function M.main(args)
         io.stderr:write(("vmatrix prune: %s\n"):format(tostring(opts)), USAGE)
         return 2
     end
-    local runs, images, failed = {}, {}, false
+    local runs, images, kept, failed = {}, {}, {}, false
     if not opts.states then
         runs, failed = prune_runs(opts.dry_run)
+        kept = require("vm.owner.tidy").prune(opts.dry_run)
         images = require("vm.prune_images").run(opts.dry_run)
     end
     local states, left = prune_states(opts)
     if opts.json then
         print(raw.json.encode { count = #runs, runs = #runs > 0 and runs or nil,
-            images = #images > 0 and images or nil, states = #states > 0 and states or nil, left = left })
+            images = #images > 0 and images or nil, kept = #kept > 0 and kept or nil, states = #states > 0 and states or nil, left = left })
     else
         report_runs(runs)
+        report_kept(kept)
         report_images(images)
         report_states(states)
-        if #runs + #images + #states == 0 then
+        if #runs + #kept + #images + #states == 0 then
             print "nothing to remove"
         end
     end

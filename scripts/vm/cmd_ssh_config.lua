@@ -70,6 +70,7 @@ return command.define {
     text = [[
 Prints blocks for ~/.ssh/config, of all kept guests when none is named. The port of a guest stays the same
 when it is stopped and started, and its host key is known: no question is asked.]],
-    examples = { "vmatrix ssh-config >> ~/.ssh/config && ssh dev", "vmatrix ssh-config dev > cfg; rsync -e 'ssh -F cfg' src dev:" },
+    examples = { "vmatrix ssh-config >> ~/.ssh/config && ssh dev",
+        "vmatrix ssh-config dev > cfg; rsync -e 'ssh -F cfg' src dev:" },
     handler = handler,
 }

@@ -216,6 +216,22 @@ local function check_ssh(add)
         not path and install "ssh" or nil)
 end
 
+local function check_kept(add)
+    local list, damaged = require("vm.owner.find").kept()
+    local running, names = 0, {}
+    for i, entry in ipairs(list) do
+        running = running + (entry.state ~= "stopped" and 1 or 0)
+        names[i] = entry.name
+    end
+    if #damaged > 0 then
+        add("kept guests", "warn", table.concat(damaged, "; "),
+            "remove the folder of such a guest when its disk is of no use any more")
+    else
+        add("kept guests", "ok", #list == 0 and "none" or ("%d, %d of them running: %s"):format(#list, running,
+            table.concat(names, ", ")))
+    end
+end
+
 ---Runs all checks. Waits.
 ---@return vm.Check[]
 function M.all()
@@ -225,7 +241,7 @@ function M.all()
         return found[#found]
     end
     for _, check in ipairs { check_libvirt, check_qemu, check_qemu_img, check_accelerator, check_memory, check_disk,
-        check_ram_folder, check_cache, check_ssh } do
+        check_ram_folder, check_cache, check_ssh, check_kept } do
         check(add)
     end
     return found

@@ -23,6 +23,7 @@ local wanted = {
         leaves = { "copied/list", "copied/note", "copied/sizes" },
     },
     ["fork"] = { says = { "booted and prepared in", "test%-%d: passed", "test%-%d: passed", "test%-%d: passed" } },
+    ["kept"] = { says = { "made example%-kept", "this is visit 1", "deleted" } },
     ["network"] = {
         says = { "server is 10%.9%.0%.2, client is 10%.9%.0%.3", "a good cable:%s+[34] packets", "none:%s+0 packets",
             "received 1000000 bytes", "new address: 10%.9%.0%.99", "back again:%s+[34] packets" },

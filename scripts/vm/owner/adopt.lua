@@ -83,8 +83,8 @@ function M.watch(place, guest)
                     raw.log.write("warn", guest.name, tostring(err))
                     guest.saved = guest.last_state
                 end
-                drop_ram(guest)
             end
+            drop_ram(guest)
             guest.changed:wait()
         end
     end)
@@ -116,8 +116,8 @@ function M.adopt(place, connection, note)
         connection = connection, changed = raw.task.event(), changes = {}, closed = false,
         desc = note.desc, login = note.login, boot_files = note.boot, emulator = note.desc.emulator,
         files = storage.at(folder, note.name, note.desc.ram), disk_paths = {}, created = note.created,
-        booted = note.booted,
-        boot_seconds = note.boot_seconds, forked = note.forked, known_ports = note.ports, agent_path = note.agent, kept = true,
+        booted = note.booted, boot_seconds = note.boot_seconds, forked = note.forked, known_ports = note.ports,
+        agent_path = note.agent, kept = true,
     }, Guest)
     for _, item in ipairs(note.desc.disks) do
         if not item.cdrom then

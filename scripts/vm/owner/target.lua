@@ -11,7 +11,7 @@ local M = {}
 ---The options of commands that make guests.
 ---@type vm.CommandOption[]
 M.CREATE = {
-    { name = "--arch", value = "ARCH", complete = { "arch" }, help = "the host's unless told otherwise; or IMAGE@ARCH" },
+    { name = "--arch", value = "ARCH", complete = { "arch" }, help = "the host's when absent; or IMAGE@ARCH" },
     { name = "--memory", short = "-m", value = "SIZE", type = "size", help = "such as 2GiB" },
     { name = "--cpus", value = "N", type = "integer", help = "how many processors" },
     { name = "--disk", value = "SIZE", type = "size", help = "of its first disk" },
@@ -20,7 +20,7 @@ M.CREATE = {
     { name = "--initrd", value = "FILE", complete = { "file" }, help = "goes with --kernel" },
     { name = "--append", value = "TEXT", help = "kernel command line" },
     { name = "--user", short = "-u", value = "NAME", help = "who logs in" },
-    { name = "--timeout", value = "TIME", type = "time", help = "how long the boot may take: 120 s, longer when emulated" },
+    { name = "--timeout", value = "TIME", type = "time", help = "for the boot: 120 s, longer when emulated" },
 }
 
 ---Options of a command with more of its own.

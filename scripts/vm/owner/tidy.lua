@@ -63,4 +63,28 @@ function M.run(owner)
     return removed
 end
 
+---For `vmatrix prune`: has the owner clear away what one that was killed has left. Starts none when there is
+---nothing.
+---@param dry_run? boolean only say what there is
+---@return { name: string, done: boolean }[]
+function M.prune(dry_run)
+    local client = require "vm.owner.client"
+    local place = place_of.of()
+    local left = M.look(place)
+    if #left == 0 or (dry_run and client.running(place)) then -- one that runs may be making them right now
+        return {}
+    end
+    if not dry_run then
+        client.call("tidy", nil, { place = place })
+    end
+    local list = {}
+    for _, name in ipairs(left) do
+        local gone = not fs.exists(place_of.folder(place, name))
+        if dry_run or gone then
+            list[#list + 1] = { name = name, done = gone }
+        end
+    end
+    return list
+end
+
 return M

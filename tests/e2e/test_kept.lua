@@ -1,0 +1,249 @@
+-- timeout: 400
+-- Kept guests as people use them: commands of the program, several processes at once, and OpenSSH's clients.
+local vm = require "vm"
+local t = require "harness"
+local host = require "vm.host"
+local cli = require "cli.cli"
+
+local fs = vm.raw.fs
+
+if not host.which "qemu-system-x86_64" or not host.which "qemu-img" then
+    t.test("kept_guests", function() t.skip "QEMU for x86_64 is not installed" end)
+    cli.clean()
+    t.finish()
+end
+
+-- The seed is the user's own; everything else is this file's.
+local OPTS <const> = { env = { "XDG_CACHE_HOME=" .. require("vm.paths").cache():match "^(.*)/" }, timeout = 200 }
+local home = cli.folder .. "/state/vmatrix/kept"
+
+local function run(args, stdin)
+    return cli.run(args, { env = OPTS.env, timeout = OPTS.timeout, stdin = stdin })
+end
+
+local function ok(...)
+    local result = run { ... }
+    t.equal(result.status, 0, table.concat({ ... }, " ") .. ": " .. result.stderr)
+    return result
+end
+
+local function ssh(program, ...)
+    local path = host.which(program)
+    if not path then
+        t.skip(program .. " is not installed")
+    end
+    return host.run({ path, "-F", cli.folder .. "/ssh_config", ... }, { check = false, timeout = 60 })
+end
+
+local function write_config()
+    assert(fs.write_atomic(cli.folder .. "/ssh_config", ok("ssh-config").stdout))
+end
+
+t.test("boot_makes_a_guest_that_stays_says_its_name_and_what_may_be_next", function()
+    local result = ok("boot", "seed@x86_64", "--name", "dev", "-m", "256MiB", "-p", "8088")
+    t.equal(result.stdout, "dev\n")
+    t.match(result.stderr, "`vmatrix shell dev` opens a shell")
+    local entry = assert(vm.raw.json.decode(ok("list", "--json").stdout))[1]
+    t.equal({ entry.name, entry.state, entry.image, entry.arch, entry.memory, entry.kept },
+        { "dev", "running", "seed", "x86_64", 256 * 2 ^ 20 // 1, true })
+    t.match(entry.address, "^127%.0%.0%.1:%d+$")
+    t.equal(#entry.ports, 2)
+end)
+
+t.test("exec_passes_input_output_and_status", function()
+    local result = run({ "exec", "dev", "--", "sh", "-c", "cat; echo oops >&2; exit 7" }, "one\ntwo\n")
+    t.equal({ result.status, result.stdout, result.stderr }, { 7, "one\ntwo\n", "oops\n" })
+    t.equal(run({ "exec", "d", "echo $((6 * 7))" }).stdout, "42\n")
+    t.equal(run({ "exec", "dev", "--env", "A=b c", "--cwd", "/tmp", "--", "sh", "-c", 'echo "$A"; pwd' }).stdout,
+        "b c\n/tmp\n")
+    t.equal(run({ "exec", "dev", "kill -9 $$" }).status, 137)
+end)
+
+t.test("exec_needs_no_end_of_its_input_to_see_the_end_of_the_command", function()
+    local process <close> = cli.start({ "exec", "dev", "--", "uname", "-m" }, OPTS) -- its input stays open
+    t.equal(process:finish(30), 0)
+    t.equal(process.text[1], "x86_64\n")
+end)
+
+t.test("exec_carries_megabytes_both_ways_from_a_file_and_from_a_pipe", function()
+    local data = ("0123456789abcde\n"):rep(2 ^ 15 // 1)
+    t.equal(run({ "exec", "dev", "--", "wc", "-c" }, data).stdout:match "%d+", tostring(#data))
+    t.equal(#run({ "exec", "dev", "head -c 1000000 /dev/zero" }).stdout, 1000000)
+    local file = cli.script("data", data)
+    local line = ("'%s' exec dev -- wc -c < '%s'"):format(cli.binary, file)
+    t.equal(host.run(table.move({ "sh", "-c", line }, 1, 3, #cli.argv({}, OPTS),
+        table.move(cli.argv({}, OPTS), 1, #cli.argv({}, OPTS) - 1, 1, {})), { timeout = 60 }).stdout:match "%d+",
+        tostring(#data))
+end)
+
+t.test("what_cannot_be_run_is_125_and_a_name_that_is_none_says_the_nearest", function()
+    t.equal(run({ "exec", "dev", "--cwd", "/nowhere", "--", "true" }).status, 125)
+    local result = run { "exec", "dve", "--", "true" }
+    t.equal(result.status, 125)
+    t.match(result.stderr, "there is no guest \"dve\"; did you mean 'dev'%?, and no image of that name")
+    result = run { "info", "nobody" }
+    t.equal(result.status, 3)
+    t.match(result.stderr, "`vmatrix list` shows those there are")
+end)
+
+t.test("two_processes_use_one_guest_at_once_and_need_no_owner", function()
+    local pid = host.run({ "sh", "-c", "ps -eo pid=,args= | grep -F -e '--own " .. home .. "' | grep -v grep" },
+        { check = false }).stdout:match "%d+"
+    if pid then
+        os.execute("kill -9 " .. pid)
+    end
+    local begun = vm.now()
+    local slow <close> = cli.start({ "exec", "dev", "--", "sh", "-c", "echo begun; sleep 30" }, OPTS)
+    slow:expect(1, "begun")
+    t.equal(run({ "exec", "dev", "--", "echo", "me too" }).stdout, "me too\n")
+    t.check(vm.now() - begun < 25)
+    slow:kill(2)
+    t.equal(slow:finish(20), 130)
+    t.equal(run({ "exec", "dev", "pgrep -f 'sleep 3[0]' || echo gone" }).stdout, "gone\n")
+end)
+
+t.test("scripts_find_it_by_a_prefix_and_leave_it", function()
+    local script = cli.script("get.lua", [[
+        local vm = require "vm"
+        local guest = vm.get "de"
+        print(guest)
+        guest:write("/tmp/note", "from a script\n")
+        print(guest:output "cat /tmp/note", #vm.list(), vm.list()[1].name)
+        guest:wait_port(22)
+        print(vm.get "none")
+        print(pcall(guest.template, guest))
+    ]])
+    local out = ok(script).stdout
+    t.match(out, "^guest dev %(x86_64, running, kept%)\nfrom a script\t1\tdev\nnil\t")
+    t.equal(run({ "exec", "dev", "cat /tmp/note" }).stdout, "from a script\n")
+end)
+
+t.test("ssh_config_is_all_that_openssh_needs", function()
+    write_config()
+    local result = ssh("ssh", "dev", "hostname")
+    t.equal({ result.status, result.stdout }, { 0, "dev\n" }, result.stderr)
+    assert(fs.write_atomic(cli.folder .. "/sent", "by scp\n"))
+    result = ssh("scp", "-q", cli.folder .. "/sent", "dev:/tmp/sent")
+    t.equal(result.status, 0, result.stderr)
+    t.equal(run({ "exec", "dev", "cat /tmp/sent" }).stdout, "by scp\n")
+end)
+
+t.test("another_host_key_is_refused_by_openssh", function()
+    local other = assert(vm.raw.data.ed25519 "other").public
+    local config = fs.read(cli.folder .. "/ssh_config", 65536)
+    assert(fs.write_atomic(cli.folder .. "/other_hosts", "vmatrix-dev " .. other .. "\n"))
+    assert(fs.write_atomic(cli.folder .. "/ssh_config",
+        (config:gsub('UserKnownHostsFile "[^"]*"', ('UserKnownHostsFile "%s/other_hosts"'):format(cli.folder)))))
+    local result = ssh("ssh", "dev", "true")
+    t.equal(result.status, 255)
+    t.match(result.stderr, "[Hh]ost key")
+    write_config()
+end)
+
+t.test("copy_goes_in_and_out_and_refuses_what_is_neither", function()
+    assert(fs.mkdir_p(cli.folder .. "/src/sub"))
+    assert(fs.write_atomic(cli.folder .. "/src/sub/a", "aaa"))
+    ok("copy", cli.folder .. "/src", "dev:/tmp/w")
+    ok("copy", "dev:/tmp/w/sub/a", cli.folder .. "/back")
+    t.equal(fs.read(cli.folder .. "/back", 100), "aaa")
+    t.equal(run({ "copy", "a", "b" }).status, 2)
+    t.match(run({ "copy", "dev:/a", "dev:/b" }).stderr, "not between guests")
+end)
+
+t.test("a_port_is_forwarded_and_listed", function()
+    local port = ok("forward", "dev", "9099").stdout:match "^(%d+)\n$"
+    t.match(ok("forward", "dev").stdout, ("127%%.0%%.0%%.1:%s %%-> 9099\n"):format(port))
+    t.equal(run({ "forward", "dev", "x" }).status, 2)
+end)
+
+t.test("a_snapshot_brings_its_memory_and_files_back", function()
+    t.equal(ok("snapshot", "dev", "clean").stdout, "clean\n")
+    ok("exec", "dev", "touch /tmp/later")
+    ok("revert", "dev", "clean")
+    t.equal(run({ "exec", "dev", "ls /tmp/later" }).status, 1)
+    t.match(run({ "revert", "dev", "claen" }).stderr, "did you mean 'clean'")
+    local snapshots = assert(vm.raw.json.decode(ok("info", "dev", "--json").stdout)).snapshots
+    t.equal({ #snapshots, snapshots[1].name }, { 1, "clean" })
+    ok("delete", "dev", "--snapshot", "clean")
+    t.equal(ok("snapshot", "dev", "--list", "--json").stdout, "[]\n")
+end)
+
+t.test("a_fork_is_a_guest_of_its_own_and_the_first_goes_on", function()
+    ok("exec", "dev", "(sleep 500 & echo $! > /tmp/pid) >/dev/null 2>&1; touch /tmp/both")
+    t.equal(ok("fork", "dev", "try").stdout, "try\n")
+    t.equal(ok("exec", "try", "hostname; ls /tmp/both; kill -0 $(cat /tmp/pid) && echo runs").stdout,
+        "try\n/tmp/both\nruns\n")
+    ok("exec", "try", "rm /tmp/both")
+    t.equal(ok("exec", "dev", "hostname; ls /tmp/both").stdout, "dev\n/tmp/both\n")
+    local before = tonumber(ok("exec", "try", "date +%s").stdout)
+    t.check(math.abs(before - os.time()) < 60)
+    ok("delete", "try")
+    t.equal(ok("list", "--names").stdout, "dev\n")
+end)
+
+t.test("the_console_is_shown_also_of_a_stopped_guest", function()
+    local process <close> = cli.start({ "console", "dev", "--follow", "--boot" }, OPTS)
+    process:expect(1, "vmatrix: ready")
+    ok("exec", "dev", "echo to the console > /dev/console")
+    process:expect(1, "to the console")
+    local busy <close> = cli.start({ "exec", "dev", "echo begun; sleep 100" }, OPTS)
+    busy:expect(1, "begun")
+    t.match(ok("stop", "dev").stderr, "is off; `vmatrix start dev` starts it again")
+    t.equal(process:finish(10), 0)
+    t.equal(busy:finish(20), 125) -- stopped from another terminal
+    t.match(busy.text[2], "guest")
+    t.match(ok("console", "dev").stdout, "to the console")
+    t.equal(#(ok("console", "dev", "-n", "2").stdout:gsub("[^\n]", "")), 2)
+end)
+
+t.test("a_stopped_guest_says_how_it_is_started", function()
+    local result = run { "exec", "dev", "--", "true" }
+    t.equal(result.status, 125)
+    t.match(result.stderr, "`vmatrix start dev` starts it")
+end)
+
+t.test("it_starts_again_on_the_same_port_so_that_ssh_goes_on_knowing_it", function()
+    ok("start", "dev")
+    local result = ssh("ssh", "dev", "hostname")
+    t.equal({ result.status, result.stdout }, { 0, "dev\n" }, result.stderr)
+end)
+
+t.test("a_shell_of_an_image_is_a_throwaway_guest_that_goes_with_ctrl_d", function()
+    if not host.which "script" or vm.raw.build.system == "macos" then
+        t.skip "script of util-linux is not installed"
+    end
+    local argv = cli.argv({ "shell", "seed@x86_64", "-m", "256MiB" }, OPTS)
+    for i, word in ipairs(argv) do
+        argv[i] = "'" .. word .. "'"
+    end
+    local terminal <close> = setmetatable({ raw = assert(vm.raw.process.start {
+        argv = { "script", "-qec", table.concat(argv, " "), "/dev/null" }, stdin = true }), text = { "", "" } },
+        cli.Process)
+    terminal:expect(1, "is gone when its shell ends", 120)
+    terminal:expect(1, "# ")
+    terminal.raw:queue "echo it is $((40 + 2))\n"
+    terminal:expect(1, "it is 42")
+    terminal.raw:queue "\4"
+    t.equal(terminal:finish(30), 0)
+    t.equal(ok("list", "--names").stdout, "dev\n")
+    t.equal(fs.glob(cli.folder .. "/state/vmatrix/runs/*"), {})
+end)
+
+t.test("exec_of_an_image_runs_in_a_throwaway_guest", function()
+    local result = run({ "exec", "seed@x86_64", "-m", "256MiB", "--", "sh", "-c", "uname -m; cat; exit 5" }, "in\n")
+    t.equal({ result.status, result.stdout }, { 5, "x86_64\nin\n" }, result.stderr)
+    t.equal(ok("list", "--names").stdout, "dev\n")
+end)
+
+t.test("delete_leaves_no_process_and_no_file", function()
+    ok("delete", "dev")
+    t.equal(fs.list(home .. "/guests"), {})
+    t.equal(fs.glob(cli.folder .. "/vmatrix-*/kept-*/*"), {})
+    for _, process in ipairs(vm.raw.run.processes { home }) do
+        t.match(process.name, "^vmatrix")
+    end
+    t.match(ok("list").stderr, "`vmatrix boot seed %-%-name dev` makes one")
+end)
+
+cli.clean()
+t.finish()
