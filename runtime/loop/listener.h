@@ -9,8 +9,8 @@ struct vx_listener;
 /* Somebody has connected: vx_listener_accept gives the channel. */
 typedef void (*vx_listener_cb)(void *arg);
 
-/* Listens at path, which must not exist; it is removed with the listener. Who may connect is decided
- * by the folder. The caller frees it. NULL with err. */
+/* Listens at path, which must not exist; it is removed with the listener. Who may connect is
+ * decided by the folder. The caller frees it. NULL with err. */
 struct vx_listener *vx_listener_new(struct vx_loop *loop, const char *path,
                                     vx_listener_cb on_ready, void *arg, struct vx_err *err);
 

@@ -58,8 +58,8 @@ end
 
 -- Runs one verb, and stops with whoever asked.
 local function answer(owner, channel, question)
-    local verb = verbs[question.verb]
-    if type(verb) ~= "function" then
+    local verb = verbs.verbs[question.verb]
+    if not verb then
         errors.fail("usage", "the owner of the kept guests does not know '%s'", tostring(question.verb))
     end
     local args = type(question.args) == "table" and question.args or {}

@@ -180,7 +180,10 @@ function M.unpack_spec(packed)
     return spec
 end
 
-M.plain = function(value)
+---A copy of plain data without what only a process has: functions, objects, handles.
+---@param value any
+---@return any
+function M.plain(value)
     return plain(value, {})
 end
 

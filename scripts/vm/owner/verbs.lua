@@ -7,7 +7,7 @@ local errors = require "vm.errors"
 local note_of = require "vm.owner.note"
 local scope = require "vm.scope"
 
-local M = {}
+local verbs = {}
 
 local fs = raw.fs
 
@@ -101,7 +101,7 @@ local function told(guest)
     return { name = guest.name, state = guest.last_state }
 end
 
-function M.create(owner, args)
+function verbs.create(owner, args)
     local spec = note_of.unpack_spec(args.spec)
     local guest = adopt.create(owner.place, owner.connection, spec)
     if args.start then
@@ -110,14 +110,14 @@ function M.create(owner, args)
             start(owner, guest)
         end)
         if not ok then
-            M.delete(owner, {}, guest)
+            verbs.delete(owner, {}, guest)
             error(err, 0)
         end
     end
     return told(guest)
 end
 
-function M.start(owner, _, guest)
+function verbs.start(owner, _, guest)
     local _ <close> = turn(guest)
     start(owner, guest)
     return told(guest)
@@ -132,7 +132,7 @@ local function be_reachable(guest)
     end
 end
 
-function M.stop(owner, args, guest)
+function verbs.stop(owner, args, guest)
     local _ <close> = turn(guest)
     be_reachable(guest)
     local how = guest:stop { timeout = args.timeout }
@@ -140,13 +140,13 @@ function M.stop(owner, args, guest)
     return how
 end
 
-function M.kill(owner, _, guest)
+function verbs.kill(owner, _, guest)
     guest:kill() -- without a turn: that of whoever waits for a stop is what this is to end
     adopt.save(owner.place, guest)
     return told(guest)
 end
 
-function M.reboot(owner, args, guest)
+function verbs.reboot(owner, args, guest)
     local _ <close> = turn(guest)
     be_reachable(guest)
     guest:reboot { wait = "none", timeout = args.timeout }
@@ -155,14 +155,14 @@ function M.reboot(owner, args, guest)
     return told(guest)
 end
 
-function M.suspend(owner, _, guest)
+function verbs.suspend(owner, _, guest)
     local _ <close> = turn(guest)
     guest:suspend()
     adopt.save(owner.place, guest)
     return told(guest)
 end
 
-function M.resume(owner, _, guest)
+function verbs.resume(owner, _, guest)
     local _ <close> = turn(guest)
     guest:resume()
     adopt.save(owner.place, guest)
@@ -170,17 +170,17 @@ function M.resume(owner, _, guest)
 end
 
 -- How long its boot took until it was of use, as whoever waited for that has seen.
-function M.ready(owner, args, guest)
+function verbs.ready(owner, args, guest)
     guest.boot_seconds = args.seconds
     adopt.save(owner.place, guest)
     return true
 end
 
-function M.info(_, _, guest)
+function verbs.info(_, _, guest)
     return guest:info()
 end
 
-function M.delete(owner, _, guest)
+function verbs.delete(owner, _, guest)
     -- Without its description it is no kept guest any more: whatever happens now, the rest goes, too.
     errors.raise(fs.unlink(note_of.path(owner.place, guest.name)))
     pcall(guest.kill, guest)
@@ -193,7 +193,7 @@ function M.delete(owner, _, guest)
     return true
 end
 
-function M.snapshot(owner, args, guest)
+function verbs.snapshot(owner, args, guest)
     local _ <close> = turn(guest)
     local name = args.name
     if not name then
@@ -212,11 +212,11 @@ function M.snapshot(owner, args, guest)
     return name
 end
 
-function M.snapshots(_, _, guest)
+function verbs.snapshots(_, _, guest)
     return guest:snapshots()
 end
 
-function M.revert(owner, args, guest)
+function verbs.revert(owner, args, guest)
     local _ <close> = turn(guest)
     guest:revert(args.name)
     guest.life = guest.last_state ~= "stopped" and "started" or guest.life
@@ -225,35 +225,35 @@ function M.revert(owner, args, guest)
     return told(guest)
 end
 
-function M.delete_snapshot(_, args, guest)
+function verbs.delete_snapshot(_, args, guest)
     local _ <close> = turn(guest)
     guest:delete_snapshot(args.name, { children = args.children })
     return true
 end
 
-function M.forward(owner, args, guest)
+function verbs.forward(owner, args, guest)
     local _ <close> = turn(guest)
     local port = guest:forward(args.forward)
     adopt.save(owner.place, guest, true)
     return port
 end
 
-function M.fork(owner, args, guest)
+function verbs.fork(owner, args, guest)
     local _ <close> = turn(guest)
     local fork = require("vm.owner.fork").make(owner, guest, args)
     scope.disown(fork)
     return told(fork)
 end
 
-function M.tidy(owner)
+function verbs.tidy(owner)
     return require("vm.owner.tidy").run(owner)
 end
 
-function M.ping()
+function verbs.ping()
     return true
 end
 
----The verbs that are about no guest that is there.
-M.alone = { create = true, tidy = true, ping = true }
-
-return M
+return {
+    verbs = verbs,
+    alone = { create = true, tidy = true, ping = true }, -- those that are about no guest that is there
+}
