@@ -13,7 +13,8 @@ usage: vmatrix prune [--dry-run] [--json]
 
 Kills the processes and removes the folders of this user's runs whose owner is dead. A run that is
 alive is never touched, and kept guests are not: `vmatrix delete` is for those. A run normally clears
-up after itself, also when it is killed; this is for what remains when its guardian was killed as well. Removes what interrupted builds of images
+up after itself, also when it is killed; this is for what remains when its guardian was killed as well.
+Removes what interrupted builds of images
 have left, and seed guests of an older vmatrix after a month. Then brings the prepared states within
 their limit (VMATRIX_STATES_SIZE, 20 GiB): those that were not used for the longest time go first.
 One that is in use stays, and so does one that others stand on for as long as they are there.
