@@ -21,8 +21,9 @@ int luaopen_raw_sftp(lua_State *L);
 int luaopen_raw_ssh(lua_State *L);
 int luaopen_raw_task(lua_State *L);
 int luaopen_raw_terminal(lua_State *L);
-/* In bindings/terminal_input.c: vm.raw.terminal.input. */
+/* In bindings/terminal_input.c: vm.raw.terminal.input and .open. */
 int l_terminal_input(lua_State *L);
+int l_terminal_open(lua_State *L);
 int luaopen_raw_tree(lua_State *L);
 int luaopen_raw_version(lua_State *L);
 int luaopen_raw_virt(lua_State *L);

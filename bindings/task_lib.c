@@ -220,6 +220,22 @@ static int l_task_status(lua_State *L)
     return 1;
 }
 
+/* task:detach() makes a task of the running one a task of the host: it outlives the running
+ * one, and an error of it is logged. Raises for another's task. */
+static int l_task_detach(lua_State *L)
+{
+    struct task *task = check_task(L, 1);
+
+    if (task->state == TASK_DONE)
+        return 0;
+    luaL_argcheck(L, task->owner != NULL && task->owner == task_running(L), 1,
+                  "a task of the running task expected");
+    vx_list_unlink(&task->sibling);
+    vx_list_push(&task->sched->roots, &task->sibling);
+    task->owner = NULL;
+    return 0;
+}
+
 /* task:name() -> the name given at spawn. */
 static int l_task_name(lua_State *L)
 {
@@ -322,8 +338,8 @@ static int l_task_handles(lua_State *L)
     return 1;
 }
 
-/* task.grace([seconds]) -> how long the clean-up of a cancelled task may wait; sets it for those
- * cancelled from now on. */
+/* task.grace([seconds]) -> how long the clean-up of a cancelled task may wait; sets it for
+ * those cancelled from now on. */
 static int l_task_grace(lua_State *L)
 {
     struct sched *sched = sched_of(L);
@@ -376,13 +392,10 @@ static int l_task_sleep(lua_State *L)
 }
 
 static const luaL_Reg task_methods[] = {
-    { "cancel", l_task_cancel },
-    { "ended", l_task_ended },
-    { "join", l_task_join },
-    { "limit", l_task_limit },
-    { "name", l_task_name },
-    { "status", l_task_status },
-    { NULL, NULL },
+    { "cancel", l_task_cancel }, { "detach", l_task_detach },
+    { "ended", l_task_ended },   { "join", l_task_join },
+    { "limit", l_task_limit },   { "name", l_task_name },
+    { "status", l_task_status }, { NULL, NULL },
 };
 
 static const luaL_Reg functions[] = {

@@ -77,6 +77,7 @@ static const luaL_Reg raw_methods[] = {
 
 static const luaL_Reg functions[] = {
     { "input", l_terminal_input },
+    { "open", l_terminal_open },
     { "raw", l_terminal_raw },
     { "size", l_terminal_size },
     { NULL, NULL },

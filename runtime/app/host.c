@@ -17,6 +17,7 @@
 #include "bindings/raw.h"
 #include "bindings/task.h"
 #include "bindings/task_core.h"
+#include "runtime/app/line.h"
 #include "runtime/base/log.h"
 #include "runtime/loop/pool.h"
 #include "runtime/loop/signal.h"
@@ -24,6 +25,8 @@
 static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
 enum { CAUGHT = sizeof caught / sizeof caught[0] };
 #define SAME_REQUEST 0.3 /* seconds */
+/* How many Ctrl-C in a row a prompt is given that does not turn its loop. */
+#define PROMPT_PATIENCE 3
 
 struct host {
     struct vx_loop *loop;
@@ -39,6 +42,8 @@ struct host {
 static struct host host;
 
 static volatile sig_atomic_t signals_seen;
+static volatile sig_atomic_t
+    interrupts_waiting; /* of the prompt, which the loop has not seen yet */
 static void (*loop_handlers[CAUGHT])(int);
 
 /* --- signals and exit ----------------------------------------------------------------------
@@ -59,6 +64,11 @@ static void cancel_main(const char *why, int code)
 static void interrupted(int signum, void *arg)
 {
     (void)arg;
+    if (signum == SIGINT) {
+        interrupts_waiting = 0;
+        if (line_interrupt())
+            return;
+    }
     if (host.interrupted)
         return;
     host.interrupted = true;
@@ -83,12 +93,15 @@ static void force_end(int signum)
     static const char text[] = "vmatrix: forced to end; the guardian removes what is left\n";
     static double first;
 
-    if (signals_seen++ == 0) {
+    if (signum == SIGINT && line_is_open() && interrupts_waiting++ < PROMPT_PATIENCE) {
+        ; /* ends a line, and not the program, while the loop turns */
+    } else if (signals_seen++ == 0) {
         first = seconds_now();
     } else if (seconds_now() - first > SAME_REQUEST) {
         ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
 
         (void)ignored;
+        line_restore();
         _exit(128 + signum);
     }
     for (int i = 0; i < CAUGHT; i++) {
@@ -191,6 +204,11 @@ static void push_arguments(lua_State *L, int argc, char **argv)
 static int setup(lua_State *L)
 {
     host.sched = raw_open(L, host.loop);
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "preload");
+    lua_pushcfunction(L, luaopen_raw_line);
+    lua_setfield(L, -2, "vm.raw.line");
+    lua_pop(L, 2);
     lua_pushstring(L, VX_VERSION);
     lua_setglobal(L, "_VMATRIX");
     lua_getglobal(L, "os");
@@ -226,7 +244,8 @@ static void run_until_done(const struct task *task)
         task_run_ready(host.sched);
         if (task->state == TASK_DONE)
             return;
-        vx_loop_turn(host.loop, !task_any_ready(host.sched));
+        if (!line_serve(host.sched, host.loop))
+            vx_loop_turn(host.loop, !task_any_ready(host.sched));
     }
 }
 

@@ -9,6 +9,7 @@
 
 static enum vx_level max_level = VX_LOG_WARN;
 static const char *task_name = "";
+static void (*log_sink)(const char *text, size_t len) = NULL;
 static _Thread_local int on_loop = 0;
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
@@ -21,6 +22,11 @@ void vx_log_level(enum vx_level level)
 enum vx_level vx_log_get_level(void)
 {
     return max_level;
+}
+
+void vx_log_sink(void (*sink)(const char *text, size_t len))
+{
+    log_sink = sink;
 }
 
 void vx_log_task(const char *name)
@@ -77,8 +83,12 @@ void vx_log(enum vx_level level, const char *guest, const char *fmt, ...)
     vx_buf_str(&line, " ");
     add_escaped(&line, vx_buf_cstr(&text));
     vx_buf_str(&line, "\n");
-    fwrite(line.data, 1, line.len, stderr);
-    fflush(stderr);
+    if (log_sink != NULL) {
+        log_sink(line.data, line.len);
+    } else {
+        fwrite(line.data, 1, line.len, stderr);
+        fflush(stderr);
+    }
     vx_buf_free(&line);
     vx_buf_free(&text);
 }

@@ -9,11 +9,14 @@ local M = {}
 
 local usage = [[
 usage: vmatrix [OPTION...] SCRIPT [ARG...]   run a Lua script ('-': from standard input)
+       vmatrix [OPTION...]                   a prompt for Lua; a script when standard input is no terminal
+       vmatrix [OPTION...] -i SCRIPT [ARG...]  run a script, then stay at the prompt
        vmatrix [OPTION...] -e CODE [ARG...]  run a line of Lua
        vmatrix COMMAND [ARG...]              see below
 
 options:
   -e CODE        run CODE; 'vm' is loaded already
+  -i             stay at the prompt when the script has ended
   -v, --verbose  say more on stderr (twice: debug)
   -q, --quiet    only errors on stderr
   -h, --help     this text
@@ -114,7 +117,8 @@ local function no_script(path, why)
     return 2
 end
 
-local function run_script(args, at)
+-- What runs a script, or the exit code when there is none to run.
+local function script_runner(args, at)
     local path = args[at]
     local text, name
     if path == "-" then
@@ -122,19 +126,43 @@ local function run_script(args, at)
     else
         local file, why = io.open(path, "rb")
         if not file then
-            return no_script(path, why)
+            return nil, no_script(path, why)
         end
         text, why = file:read("a")
         file:close()
         if not text then -- a folder can be opened, but not read
-            return no_script(path, ("%s: %s"):format(path, why))
+            return nil, no_script(path, ("%s: %s"):format(path, why))
         end
         package.path = script_folder(path) .. "/?.lua;" .. package.path
         name = "@" .. path
     end
     local chunk = script.compile(text, name)
     script.set(path)
-    return run_chunk(chunk, args, at)
+    return function()
+        return run_chunk(chunk, args, at)
+    end
+end
+
+local function run_script(args, at)
+    local runner, code = script_runner(args, at)
+    return runner and runner() or code
+end
+
+-- The prompt, after the script if there is one.
+local function run_prompt(args, at)
+    local terminal = require "vm.terminal"
+    local why = terminal.problem()
+    if why then
+        return complain("the prompt needs a terminal: " .. why)
+    end
+    local runner, code
+    if args[at] then
+        runner, code = script_runner(args, at)
+        if not runner then
+            return code
+        end
+    end
+    return require("vm.repl").run { before = runner }
 end
 
 local function run_code(args, at)
@@ -152,6 +180,7 @@ end
 function M.main(args)
     local level = 2
     local at = 1
+    local interactive = false
     while args[at] do
         local word = args[at]
         if word == "-h" or word == "--help" then
@@ -169,6 +198,8 @@ function M.main(args)
         elseif word == "-e" then
             raw.log.level(({ "error", "warn", "info", "debug" })[level])
             return run_code(args, at + 1)
+        elseif word == "-i" then
+            interactive = true
         elseif word == "--" then
             at = at + 1
             break
@@ -182,9 +213,14 @@ function M.main(args)
         at = at + 1
     end
     raw.log.level(({ "error", "warn", "info", "debug" })[level])
-    if not args[at] then
-        io.stderr:write(M.usage())
-        return 2
+    if interactive or not args[at] and raw.fs.is_tty(0) and raw.fs.is_tty(1) then
+        return run_prompt(args, at)
+    elseif not args[at] then
+        if raw.fs.is_tty(0) then
+            io.stderr:write(M.usage())
+            return 2
+        end
+        args[at] = "-" -- as lua does
     end
     local command = find_command(args[at])
     if command then

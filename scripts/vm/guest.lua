@@ -23,6 +23,7 @@ Guest.EMULATION_FACTOR = 3
 -- The verbs that have a file of their own; exec and copy are the same for any machine.
 for _, part in ipairs {
     "vm.transport", "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.link", "vm.template", "vm.exec", "vm.copy",
+    "vm.terminal",
 } do
     for name, method in pairs(require(part).methods) do
         Guest[name] = method
@@ -264,10 +265,17 @@ function Guest:info()
     }
 end
 
----What the serial console has said so far, as it came; at most the last 16 MiB.
----@return string
-function Guest:console()
+---What the serial console has said so far, as it came; at most the last 16 MiB. With "attach", this
+---program's terminal becomes the console's: "~." at the beginning of a line leaves it.
+---@param how? "attach"
+---@return string|nil text nothing when it was attached
+function Guest:console(how)
     self:check_open("console")
+    if how == "attach" then
+        return require("vm.terminal").attach_console(self)
+    elseif how ~= nil then
+        self:fail("usage", "console", "\"attach\" or nothing expected, got %s", require("vm.options").show(how))
+    end
     return self.console_log:all()
 end
 

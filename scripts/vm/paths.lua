@@ -95,6 +95,13 @@ function M.history()
     return state and state .. "/vmatrix/history"
 end
 
+---Where what was typed at the prompt is kept; nil where there is no home.
+---@return string|nil
+function M.typed()
+    local state = xdg("XDG_STATE_HOME", ".local/state")
+    return state and state .. "/vmatrix/typed"
+end
+
 ---Where the RAM of guests may be kept without a disk; nil where there is no such file system.
 ---VMATRIX_RAM names another folder than /dev/shm.
 ---@return string|nil

@@ -287,7 +287,7 @@ end
 local Ssh = { __name = "vm.Ssh" }
 M.Ssh = Ssh
 
-local parts = { "vm.exec", "vm.copy" }
+local parts = { "vm.exec", "vm.copy", "vm.terminal" }
 
 function Ssh.__index(_, key)
     local value = rawget(Ssh, key)

@@ -82,10 +82,8 @@ t.test("help_goes_to_stdout_and_names_every_command", function()
     for _, word in ipairs { "doctor", "images", "prune", "%-%-version", "130" } do
         t.match(result.stdout, word)
     end
-    result = cli.run {}
-    t.equal(result.status, 2)
-    t.equal(result.stdout, "")
-    t.match(result.stderr, "usage: vmatrix")
+    result = cli.run {} -- an empty script, on a standard input that is no terminal
+    t.equal({ result.status, result.stdout, result.stderr }, { 0, "", "" })
 end)
 
 t.test("the_version_names_the_libraries_with_theirs", function()

@@ -14,6 +14,10 @@ M.objects = {
 -- Takes a type off the front of a text: it goes to the first space that is outside of brackets and
 -- does not follow a colon, as in "fun(): string".
 local function take_type(text)
+    local plain, rest = text:match "^([^%s{(<:]+) ?(.*)$" -- most are as simple as this
+    if plain and not text:find("^[{(<:]", #plain + 1) then
+        return plain, rest
+    end
     local depth, previous = 0, ""
     for at = 1, #text do
         local c = text:sub(at, at)
@@ -56,8 +60,9 @@ local function add_line(block, line)
     end
 end
 
--- Everything that is annotated: classes by name, each with its methods; functions by module and name.
-local classes, functions
+-- Everything that is annotated: classes by name, each with its methods; functions by module and name, and
+-- by path and line.
+local classes, functions, places
 
 local function class_of(name)
     classes[name] = classes[name] or { name = name, text = {}, fields = {}, methods = {} }
@@ -104,9 +109,10 @@ local function add_verbs(module, text)
     end
 end
 
-local function read_module(name, text)
-    local block, holders = nil, {}
+local function read_module(name, text, path)
+    local block, holders, number = nil, {}, 0
     for line in text:gmatch "([^\n]*)\n" do
+        number = number + 1
         local comment = line:match "^%-%-%-(.*)$"
         if comment then
             block = block or new_block()
@@ -123,7 +129,8 @@ local function read_module(name, text)
                     holders[holder] = class
                 end
             elseif holder and not block.private then
-                block.name, block.module = verb, name
+                block.name, block.module, block.func = verb, name, verb
+                places[("%s:%d"):format(path, number)] = block
                 if holders[holder] then
                     table.insert(holders[holder].methods, block)
                 elseif holder == "M" then
@@ -176,21 +183,23 @@ end
 ---@field face table[] the functions of `vm`, by name: { name, module, text, params, returns }
 ---@field classes table<string, table> by name: { name, parent, text, fields, methods }
 ---@field shared table[] the verbs of vm.Guest that vm.Ssh has, too
+---@field places table<string, table> what face and classes have, by where the function is: "vm/exec.lua:120"
 
 ---Reads the annotations of all modules in the binary.
 ---@return vm.Annotations
 function M.read()
-    classes, functions = {}, {}
+    classes, functions, places = {}, {}, {}
     for _, name in ipairs(raw.scripts.list()) do
         local text, path = raw.scripts.text(name)
         if path:find "^vm/.*%.lua$" then
-            read_module(name, text)
+            read_module(name, text, path)
         end
     end
     for _, class in pairs(classes) do
         sorted(class.methods)
     end
-    return { face = sorted(face()), classes = classes, shared = sorted(shared_verbs()) }
+    return { face = sorted(face()), classes = classes, shared = sorted(shared_verbs()),
+        places = places }
 end
 
 ---The names of the classes that scripts meet: the objects, what functions and verbs take and return,

@@ -1,0 +1,148 @@
+-- What the prompt offers besides the library: list, help, time, save, edit.
+local raw = require "vm.raw"
+local errors = require "vm.errors"
+local show = require "vm.repl.show"
+
+local M = {}
+
+---Prints the guests of this process, and those that are kept, one a line.
+function M.list()
+    local rows, seen = { { "NAME", "IMAGE", "ARCH", "STATE", "SSH", "MEMORY" } }, {}
+    local connection = package.loaded["vm.connection"]
+    local guests = connection and connection.guests() or {}
+    table.sort(guests, function(a, b) return a.name < b.name end)
+    for _, guest in ipairs(guests) do
+        local told = show.guest(guest)
+        seen[guest.name] = true
+        rows[#rows + 1] = { told.name, told.image, told.arch, told.state, told.address, told.memory }
+    end
+    local kept = require("vm").list -- guests that outlive their process, where there are any
+    for _, guest in ipairs(kept and kept() or {}) do
+        if not seen[guest.name] then
+            local memory = guest.memory
+            local row = { guest.name, guest.image or "-", guest.arch or "-", guest.state or "-", guest.address or "-",
+                type(memory) == "number" and show.size(memory) or memory or "-" }
+            for i, text in ipairs(row) do
+                row[i] = show.line(tostring(text))
+            end
+            rows[#rows + 1] = row
+        end
+    end
+    if #rows == 1 then
+        print "no guests; guest = vm.boot { image = \"seed\" } makes one"
+        return
+    end
+    local widths = {}
+    for _, row in ipairs(rows) do
+        for i, text in ipairs(row) do
+            widths[i] = math.max(widths[i] or 0, utf8.len(text) or #text)
+        end
+    end
+    for _, row in ipairs(rows) do
+        local cells = {}
+        for i, text in ipairs(row) do
+            cells[i] = text .. (" "):rep(widths[i] - (utf8.len(text) or #text))
+        end
+        print((table.concat(cells, "  "):gsub("%s+$", "")))
+    end
+end
+
+---Calls fn(...), prints how long it took, and returns its values.
+---@param fn function
+---@param ... any
+---@return any ...
+function M.time(fn, ...)
+    if type(fn) ~= "function" then
+        errors.fail("usage", "time: a function expected, such as time(function() ... end), got %s",
+            require("vm.options").show(fn))
+    end
+    local begun = raw.task.now()
+    local results = table.pack(fn(...))
+    print(("%.6f s"):format(raw.task.now() - begun))
+    return table.unpack(results, 1, results.n)
+end
+
+-- Lines that are for the prompt only, and those that give the terminal away.
+local function is_for_prompt(line)
+    if line:find ":shell%s*[%({]" or line:find ":console%s*%(?%s*[\"']attach" then
+        return true
+    end
+    local name = line:match "^%s*(%a+)%s*[%(\"'{]" or line:match "^_ = (%a+)%s*[%(\"'{]" or line:match "^%s*(%a+)%s*$"
+        or line:match "^_ = (%a+)$"
+    return name and (M[name] ~= nil or name == "help") and rawget(_G, name) ~= nil
+end
+
+local function saver(session)
+    ---Writes the session's successful lines as a script that runs.
+    ---@param path string
+    return function(path)
+        if type(path) ~= "string" or path == "" then
+            errors.fail("usage", "save: the path of a file expected, such as save \"session.lua\"")
+        end
+        local out = { "local vm = require \"vm\"\n" }
+        for _, line in ipairs(session.lines) do
+            if not is_for_prompt(line) then
+                out[#out + 1] = line
+            end
+        end
+        errors.raise(raw.fs.write_atomic(path, table.concat(out, "\n") .. "\n", 420)) -- 0644
+        print(("%d lines in %s; vmatrix %s runs them"):format(#out - 1, show.line(path), show.line(path)))
+    end
+end
+
+-- A word of a line of sh.
+local function word(text)
+    return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local function editor_of(session)
+    ---Edits a piece of Lua in $VISUAL or $EDITOR and runs it: the last one that was run, or the given text.
+    ---@param text? string
+    return function(text)
+        local program = os.getenv "VISUAL" or os.getenv "EDITOR" or "vi"
+        local folder = errors.raise(raw.fs.mkdtemp(raw.fs.tmpdir() .. "/vmatrix-edit-"))
+        local _ <close> = setmetatable({}, { __close = function() raw.fs.remove_tree(folder) end })
+        local path = folder .. "/line.lua"
+        text = text or session.last or ""
+        errors.raise(raw.fs.write_atomic(path, text .. "\n", 384)) -- 0600
+        local status = errors.raise(require("vm.raw.line").run(program .. " " .. word(path)))
+        if status ~= 0 then
+            errors.fail("exit", "edit: %s ended with status %d; nothing is run", program,
+                status > 255 and status // 256 or status)
+        end
+        local edited = errors.raise(raw.fs.read(path, 1 << 20)):gsub("%s+$", "")
+        if edited == "" then
+            return
+        end
+        if session.history:add(edited) then
+            session.editor:remember(edited)
+        end
+        print(show.text(edited))
+        local chunk, how = require("vm.repl.chunk").compile(edited)
+        if not chunk then
+            errors.fail("script", "%s", how == "unfinished" and "what was edited is not finished" or how)
+        end
+        local results = table.pack(chunk())
+        session.lines[#session.lines + 1], session.last = require("vm.repl.chunk").statement(edited), edited
+        return table.unpack(results, 1, results.n)
+    end
+end
+
+---Makes them globals, unless the user has such.
+---@param session vm.repl.Session
+---@return table<string, function>
+function M.install(session)
+    local verbs = { list = M.list, time = M.time, save = saver(session), edit = editor_of(session),
+        help = function(...) return require("vm.repl.help").show(...) end }
+    for name, verb in pairs(verbs) do
+        if _G[name] == nil then
+            _G[name] = verb
+        end
+    end
+    if _G.vm == nil then
+        _G.vm = require "vm"
+    end
+    return verbs
+end
+
+return M
