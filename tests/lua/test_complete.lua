@@ -72,6 +72,33 @@ t.test("the values that stand in sentences only are those of real options, and n
     end
 end)
 
+t.test("commands that are data complete what their operands and options name", function()
+    local vm, real = require "vm", rawget(require "vm", "list")
+    rawset(vm, "list", function()
+        return { { name = "dev", state = "running" }, { name = "old", state = "stopped" } }
+    end)
+    package.loaded["test.cmd_poke"] = require("vm.command").define { name = "poke", help = "pokes",
+        operands = { { name = "GUEST", complete = { "guest" } },
+            { name = "SRC", complete = { "path" }, words = { "all" } },
+            { name = "COMMAND", rest = true, optional = true } },
+        options = { { name = "--arch", short = "-a", value = "ARCH", complete = { "arch" }, help = "which" },
+            { name = "--how", value = "HOW", words = { "well", "badly" }, help = "how" },
+            { name = "--hard", help = "harder" } },
+        handler = function() end }
+    table.insert(cli.commands, { name = "poke", help = "pokes", module = "test.cmd_poke" })
+    t.equal((values("poke", "")), { "dev", "old" })
+    t.equal((values("poke", "d")), { "dev" })
+    t.equal((values("poke", "dev", "")), { "all", "dev:", "old:" })
+    t.equal((values("poke", "-a", "riscv")), { "riscv64" })
+    t.equal((values("poke", "--how", "dev")), {})
+    t.equal((values("poke", "--how=b")), { "--how=badly" })
+    t.equal((values("poke", "--ha")), { "--hard" })
+    t.equal((values("poke", "dev", "all", "--ha")), {}, "what is run there has options of its own")
+    table.remove(cli.commands)
+    package.loaded["test.cmd_poke"] = nil
+    rawset(vm, "list", real)
+end)
+
 t.test("a help text is taken apart", function()
     local usage = usages.parse [[
 usage: vmatrix x list [--why]

@@ -55,12 +55,28 @@ function there.guest()
     return list
 end
 
+-- The snapshots of the guest that is named first. Only a running owner is asked, and not for long: nothing is
+-- started because somebody pressed Tab.
 function there.snapshot(words)
     local list = {}
-    for _, word in ipairs(words) do
-        for _, snapshot in ipairs(try(function() return require("vm").get(word):snapshots() end)) do
+    local function add(snapshots)
+        for _, snapshot in ipairs(snapshots) do
             list[#list + 1] = { snapshot.name, snapshot.description }
+            add(snapshot.children or {})
         end
+    end
+    add(try(function()
+        return words[1] and require("vm.owner.client").running() and require("vm.task").timeout(2, function()
+            return require("vm").get(words[1]):snapshots()
+        end)
+    end))
+    return list
+end
+
+function there.command()
+    local list = {}
+    for i, command in ipairs(cli.commands) do
+        list[i] = { command.name, command.help }
     end
     return list
 end
