@@ -60,6 +60,15 @@ local function qemu_version(path)
     return line and (line:match "version (%S+)" or line), why
 end
 
+-- What helps when libvirt's driver cannot be opened. Opened by root, it looks a user up whom Debian 12 makes
+-- only together with the daemon, though guests run as root then.
+local function driver_remedy(err)
+    local what, name = tostring(err):match "Failed to parse (%l+) '([%w_-]+)'"
+    local command = ({ user = "useradd --system --no-create-home --shell /usr/sbin/nologin ",
+        group = "groupadd --system " })[what]
+    return command and command .. name .. ", or run vmatrix as an ordinary user" or install "driver"
+end
+
 local function check_libvirt(add)
     local version
     for _, library in ipairs(raw.version.libraries()) do
@@ -73,7 +82,7 @@ local function check_libvirt(add)
     local conn, err = raw.virt.open("qemu:///embed", { root = run.root, cache = run.capabilities })
     if not conn then
         add("libvirt", "fail", ("%s: its embedded QEMU driver does not work: %s"):format(version, tostring(err)),
-            install "driver")
+            driver_remedy(err))
         return
     end
     conn:close()

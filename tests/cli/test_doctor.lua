@@ -34,6 +34,26 @@ t.test("a_machine_that_runs_guests_says_so", function()
     t.match(cli.run({ "doctor" }).stdout, "\nguests can run here\n$")
 end)
 
+t.test("root_is_told_how_to_make_the_user_that_libvirt_looks_up", function()
+    local host = require "vm.host"
+    if fs.uid() ~= 0 or not host.which "unshare" then
+        t.skip("another /etc/passwd needs root and unshare")
+    end
+    local users = host.run({ "sh", "-c", "grep -v '^libvirt-qemu:' /etc/passwd" }).stdout
+    local path = cli.script("passwd", users)
+    local argv = cli.argv { "doctor" }
+    local got = host.run({ "unshare", "-m", "sh", "-c", "mount --bind " .. path .. " /etc/passwd && exec \"$@\"", "sh",
+        table.unpack(argv) }, { check = false, timeout = 60 })
+    if got.stdout == "" then
+        t.skip("namespaces cannot be made here: " .. got.stderr)
+    elseif not got.stdout:find "Failed to parse user" then
+        t.skip "this libvirt looks no user up"
+    end
+    t.match(got.stdout, "NO   libvirt")
+    t.match(got.stdout, "useradd %-%-system %-%-no%-create%-home %-%-shell /usr/sbin/nologin libvirt%-qemu")
+    t.check(not got.stdout:find("apt-get install libvirt-daemon-driver-qemu", 1, true), "that would not help")
+end)
+
 -- A folder with links to some programs only, to be the whole of PATH.
 local function path_with(programs)
     local host = require "vm.host"
