@@ -71,6 +71,8 @@ local function help(text)
     for _, part in ipairs(usage.parts) do
         if part.kind == "heading" then
             add(".SS %s", plain(part.text:sub(1, 1):upper() .. part.text:sub(2)))
+        elseif part.kind == "example" then
+            example { part.text }
         elseif part.kind == "text" then
             add ".PP"
             add("%s", prose(part.text))
@@ -148,15 +150,21 @@ is in vmatrix.lua(3); matrices are run by vmatrix-test(1). Nothing of a run is l
     heading "options"
     help(cli.usage():match "\noptions:\n(.-)\n\n")
     heading "commands"
+    local function say(name, command)
+        local text = usages.of(command)
+        add(".SS vmatrix %s", plain(name))
+        synopsis(usages.parse(text).synopsis)
+        help(text)
+    end
     for _, command in ipairs(cli.commands) do
-        add(".SS vmatrix %s", plain(command.name))
-        add("%s.", plain(command.help:sub(1, 1):upper() .. command.help:sub(2)))
         if command.name == "test" then
-            add "See \\fBvmatrix\\-test\\fR(1)."
+            add ".SS vmatrix test"
+            add "Runs a test matrix. See \\fBvmatrix\\-test\\fR(1)."
         else
-            local text = usages.of(command)
-            synopsis(usages.parse(text).synopsis)
-            help(text)
+            say(command.name, command)
+            for _, one in ipairs(usages.module(command).commands or {}) do
+                say(command.name .. " " .. one.name, one)
+            end
         end
     end
     heading "exit status"

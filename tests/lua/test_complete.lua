@@ -49,6 +49,11 @@ end)
 t.test("commands of commands and the values of options are known", function()
     t.equal((values("states", "")), { "list", "show", "tree", "verify" })
     t.equal((values("completion", "")), { "bash", "zsh", "fish" })
+    for _, name in ipairs { "build", "list", "pull", "lock" } do
+        t.check(has(values("images", ""), name), "images " .. name)
+    end
+    t.check(has(values("images", "pull", "debian-"), "debian-12"), "images pull takes images")
+    t.check(has(values("images", "mirror", "-"), "--help"))
     t.equal((values("test", "--keep", "")), { "never", "failed", "always" })
     t.equal((values("test", "--format=j")), { "--format=junit", "--format=json" })
     local _, files = values("report", "--runs", "")

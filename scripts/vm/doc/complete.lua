@@ -121,7 +121,7 @@ end
 
 -- A command as { options = { { names, value, text, complete, words } }, operand = fn(index, words) }.
 local function describe(command)
-    local def = require(command.module).command
+    local def = usages.module(command).command
     local found = { options = {} }
     if def then
         for _, option in ipairs(def.options or {}) do
@@ -137,6 +137,9 @@ local function describe(command)
     else
         local usage = usages.parse(usages.of(command))
         local subcommands = usages.subcommands(usage, command.name)
+        for _, item in ipairs(usages.module(command).commands or {}) do
+            subcommands[#subcommands + 1] = item.name
+        end
         found.options = usage.options
         local values = M.values[command.name] or {}
         for _, option in ipairs(found.options) do
@@ -202,6 +205,11 @@ local function add_options(answer, options)
 end
 
 local function in_command(answer, command, words)
+    for _, item in ipairs(usages.module(command).commands or {}) do
+        if item.name == words[1] then
+            return in_command(answer, item, table.move(words, 2, #words, 1, {}))
+        end
+    end
     local found = describe(command)
     local operands, at = {}, 1
     while words[at] do

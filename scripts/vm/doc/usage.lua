@@ -30,7 +30,7 @@ end
 
 ---@class vm.Usage
 ---@field synopsis string[] the ways to call it, without "usage: "
----@field parts table[] in order: { kind = "text"|"heading"|"item", text =, term =, indent = }
+---@field parts table[] in order: { kind = "text"|"heading"|"item"|"example", text =, term =, indent = }
 ---@field options table[] { names, value, text }
 
 ---Takes a help text apart.
@@ -39,6 +39,7 @@ end
 function M.parse(text)
     local usage = { synopsis = {}, parts = {}, options = {} }
     local last, column -- the part that the next line may go on, and where its text begins
+    local heading
     local function add(part)
         usage.parts[#usage.parts + 1] = part
         last = part
@@ -50,13 +51,16 @@ function M.parse(text)
             usage.synopsis[#usage.synopsis + 1] = call:gsub("  +.*$", "")
         elseif body == "" then
             last = nil
+        elseif heading == "examples" and indent > 0 then
+            add { kind = "example", text = body }
         elseif last and last.kind == "item" and indent >= column - 1 then
             last.text = last.text == "" and body or last.text .. " " .. body
         elseif indent > 0 and (term or body:find "^%-") then
             add { kind = "item", indent = indent, term = term or body, text = said or "" }
             column = at or indent + 4
         elseif indent == 0 and body:find ":$" and #body < 30 then
-            add { kind = "heading", text = body:sub(1, -2) }
+            heading = body:sub(1, -2)
+            add { kind = "heading", text = heading }
             last = nil
         elseif last and last.kind == "text" then
             last.text = last.text .. " " .. body
@@ -90,10 +94,18 @@ function M.subcommands(usage, command)
     return found
 end
 
+---The module of a command, or of a command's command: a table with `main`, and with `command` where it is data.
+---@param item { module: string, field?: string }
+---@return table
+function M.module(item)
+    local module = require(item.module)
+    return item.field and module[item.field] or module
+end
+
 ---The help text of a command, as `vmatrix COMMAND --help` prints it.
----@param command { name: string, module: string } of vm.cli's list
+---@param item { module: string, field?: string } of vm.cli's list, or of a command's own
 ---@return string
-function M.of(command)
+function M.of(item)
     local parts, real = {}, io.stdout
     local sink = {}
     function sink:write(...)
@@ -103,7 +115,7 @@ function M.of(command)
         return self
     end
     rawset(io, "stdout", sink) -- commands write their help there; nothing waits meanwhile
-    local ok, err = pcall(require(command.module).main, { "--help" })
+    local ok, err = pcall(M.module(item).main, { "--help" })
     rawset(io, "stdout", real)
     if not ok then
         error(err, 0)
