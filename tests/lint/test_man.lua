@@ -55,6 +55,17 @@ t.test("the pages have every command, every option and every function", function
     t.check(not main:find(os.getenv "HOME", 1, true) or os.getenv "HOME" == "/", "this machine's folders are in it")
 end)
 
+t.test("every variable of the environment that is read is in the manual", function()
+    local text, count = tree.read "docs/manual/running.md", 0
+    for _, path in ipairs(tree.files({ "scripts/vm", "runtime", "bindings" }, "*.lua", "*.c")) do
+        for name in tree.read(path):gmatch 'getenv%(?%s*"(VMATRIX_[A-Z_]+)"' do
+            t.check(text:find("`" .. name .. "`", 1, true), name .. ", which is read by " .. path .. ", is missing")
+            count = count + 1
+        end
+    end
+    t.check(count >= 4, "none was found")
+end)
+
 t.test("the lint sees a page that man(7) does not allow", function()
     tree.need(t, "mandoc")
     t.check(complaints('.TH X 1 "2026-01-01"\n.SH NAME\nx \\- y\n.NOPE\n', "1") ~= "")
