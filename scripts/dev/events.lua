@@ -18,6 +18,8 @@ does not know.
 `events.jsonl` in a [run's folder](reports.md#the-folder-of-a-run) holds one JSON object a line, written as
 things happen. Every line begins with `t`, seconds since 1970 with their fraction, and `event`, its name:
 
+<!-- not run: it shows what a line looks like; tests/lua/test_report_schema.lua checks them all -->
+
     {"t":1764000009.940000,"event":"test_ended","attempt":1,"duration":9.69,"final":"passed","outcome":"passed", ...}
 
 * Text that came from guests is valid UTF-8 without NUL (what was not is U+FFFD) and 4 KiB a field at most; what
