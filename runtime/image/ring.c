@@ -12,6 +12,8 @@ struct vx_ring {
     pthread_cond_t changed;
     char *data;
     size_t cap, at, len; /* len bytes from at on, around the end */
+    bool waiting;        /* it was empty, and whoever takes waits until it is a quarter full */
+    bool full;           /* it was full, and whoever puts waits until it is half empty */
     bool ended, broken;
     struct vx_err err;
 };
@@ -57,7 +59,8 @@ int vx_ring_put(struct vx_ring *ring, const void *data, size_t len, struct vx_er
             rc = -1;
             break;
         }
-        if (piece == 0) {
+        if (piece == 0 || ring->full) {
+            ring->full = true;
             pthread_cond_wait(&ring->changed, &ring->mutex);
             continue;
         }
@@ -65,7 +68,8 @@ int vx_ring_put(struct vx_ring *ring, const void *data, size_t len, struct vx_er
         ring->len += piece;
         from += piece;
         len -= piece;
-        pthread_cond_broadcast(&ring->changed);
+        if (ring->len >= ring->cap / 4)
+            pthread_cond_broadcast(&ring->changed);
     }
     pthread_mutex_unlock(&ring->mutex);
     return rc;
@@ -76,8 +80,14 @@ ssize_t vx_ring_take(struct vx_ring *ring, void *data, size_t len, struct vx_err
     ssize_t taken = 0;
 
     pthread_mutex_lock(&ring->mutex);
-    while (ring->len == 0 && !ring->ended && !ring->broken)
+    /* The threads take turns on many bytes, not on few: each turn may wait for a processor. */
+    while (ring->len == 0 || (ring->waiting && ring->len < ring->cap / 4)) {
+        ring->waiting = true;
+        if (ring->ended || ring->broken)
+            break;
         pthread_cond_wait(&ring->changed, &ring->mutex);
+    }
+    ring->waiting = false;
     if (ring->broken) {
         *err = ring->err;
         taken = -1;
@@ -88,7 +98,10 @@ ssize_t vx_ring_take(struct vx_ring *ring, void *data, size_t len, struct vx_err
         ring->at = (ring->at + piece) % ring->cap;
         ring->len -= piece;
         taken = (ssize_t)piece;
-        pthread_cond_broadcast(&ring->changed);
+        if (ring->full && ring->len <= ring->cap / 2) {
+            ring->full = false;
+            pthread_cond_broadcast(&ring->changed);
+        }
     }
     pthread_mutex_unlock(&ring->mutex);
     return taken;

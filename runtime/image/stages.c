@@ -12,7 +12,7 @@
 #include "runtime/data/inflate.h"
 #include "runtime/image/ring.h"
 
-#define RING  ((size_t)4 * 1024 * 1024)
+#define RING  ((size_t)8 * 1024 * 1024)
 #define PIECE ((size_t)256 * 1024)
 #define HOLE  ((size_t)64 * 1024) /* this many zeros are not written */
 

@@ -1,0 +1,108 @@
+-- What images cost beside the plain tools: making a digest beside sha512sum, a download that is decompressed
+-- and checked on its way beside curl and xz, and finding an image in the cache. A private https server on
+-- loopback; all take turns, so that all meet the same load.
+-- Run with a release build: cmake --build --preset release --target bench_images
+--   vmatrix tests/bench/images.lua [MEBIBYTES] [ROUNDS]     (500 and 3 unless told otherwise)
+local vm = require "vm"
+local host = require "vm.host"
+local images = require "vm.images"
+local nginx = require "lua.nginx"
+local script = require "vm.script"
+local store = require "vm.images.store"
+
+local raw = vm.raw
+local fs = raw.fs
+local size = tonumber(arg[1] or 500)
+local rounds = tonumber(arg[2] or 3)
+
+local work = assert(fs.mkdtemp())
+local _ <close> = setmetatable({}, { __close = function() fs.remove_tree(work) end })
+require("vm.paths").cache = function() return work .. "/cache" end
+script.set(work .. "/x.lua")
+assert(fs.mkdir_p(work .. "/.vmatrix/images"))
+local server <close> = nginx.start()
+
+-- Something like a disk: a third is noise, a third is text, a third is empty.
+print(("making an image of %d MiB ..."):format(size))
+host.run { "sh", "-c", [[cd "$1"; third=$(($2 / 3))
+    { head -c ${third}M /dev/urandom; yes 'a line of a file of text, 1234567890' | head -c ${third}M
+      head -c $(($2 - 2 * third))M /dev/zero; } >disk
+    xz -k -T2 -1 --block-size=1GiB disk]], "sh", server.root, tostring(size) }
+
+local function time(fn)
+    local started = vm.now()
+    fn()
+    return vm.now() - started
+end
+
+local function run(...)
+    local argv = { ... }
+    return function() host.run(argv, { timeout = 600 }) end
+end
+
+local function median(list)
+    table.sort(list)
+    return list[(#list + 1) // 2]
+end
+
+-- Runs all by turns; returns the medians of their times.
+local function measure(list)
+    local times = {}
+    for _ = 1, rounds do
+        for name, fn in pairs(list) do
+            times[name] = times[name] or {}
+            table.insert(times[name], time(fn))
+        end
+    end
+    for name, each in pairs(times) do
+        times[name] = median(each)
+    end
+    return times
+end
+
+local function publish(name, file, how)
+    local digest = assert(raw.image.digest(server.root .. "/" .. file, "sha512"))
+    assert(fs.write_atomic(work .. "/.vmatrix/images/bench.lua", ([[return { distro = "bench", format = "raw",
+        compression = %s, releases = { { name = %q, arches = { x86_64 = { { url = "%s/%s", dated = true,
+        sha512 = %q } } } } } }]]):format(how or "nil", name, server.url, file, digest)))
+    return digest
+end
+
+local function pull(name)
+    return function()
+        local got = images.get(name, "x86_64", { ca = server.ca })
+        store.remove(store.record(got.digest))
+    end
+end
+
+local digest = measure {
+    ours = function() assert(raw.image.digest(server.root .. "/disk", "sha512")) end,
+    theirs = run("sha512sum", server.root .. "/disk"),
+}
+print(("digest of %d MiB: %.2f s, sha512sum %.2f s: %.2fx of its speed (wanted >= 0.8x)"):format(size, digest.ours,
+    digest.theirs, digest.theirs / digest.ours))
+
+publish("packed", "disk.xz", '"xz"')
+local packed = measure {
+    ours = pull "packed",
+    curl = run("curl", "-sS", "--cacert", server.ca, "-o", work .. "/out.xz", server.url .. "/disk.xz"),
+    xz = run("sh", "-c", 'xz -dc "$1" >"$2"', "sh", server.root .. "/disk.xz", work .. "/out"),
+}
+local slower = math.max(packed.curl, packed.xz)
+print(("download, decompression and digests: %.2f s; curl %.2f s, xz -dc %.2f s: %.2fx of the slower (wanted <= 1.15x)")
+    :format(packed.ours, packed.curl, packed.xz, packed.ours / slower))
+
+publish("plain", "disk")
+local plain = measure {
+    ours = pull "plain",
+    curl = run("curl", "-sS", "--cacert", server.ca, "-o", work .. "/out.img", server.url .. "/disk"),
+}
+print(("download and digest, not compressed: %.2f s; curl %.2f s: %.2fx"):format(plain.ours, plain.curl,
+    plain.ours / plain.curl))
+
+images.get("plain", "x86_64", { ca = server.ca })
+local found = {}
+for i = 1, 51 do
+    found[i] = time(function() images.get("plain", "x86_64", { offline = true }) end)
+end
+print(("an image in the cache, found and looked at: %.2f ms"):format(median(found) * 1000))
