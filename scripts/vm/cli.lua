@@ -44,7 +44,7 @@ M.commands = {
     { name = "kill", help = "pull the plug of kept guests", module = "vm.cmd_kill" },
     { name = "delete", help = "delete kept guests with their disks", module = "vm.cmd_delete" },
     { name = "doctor", help = "what this machine can do, and what it lacks", module = "vm.cmd_doctor" },
-    { name = "images", help = "build the seed guests, list the images in the cache", module = "vm.cmd_images" },
+    { name = "images", help = "images of distributions: what there is, pull, build, lock", module = "vm.cmd_images" },
     { name = "test", help = "run a test matrix, write the reports", module = "vm.cmd_test" },
     { name = "report", help = "the reports of a run, comparing two, the runs there are", module = "vm.cmd_report" },
     { name = "prune", help = "remove what killed runs have left, and what exceeds a cache", module = "vm.cmd_prune" },

@@ -166,6 +166,24 @@ local function kept(given)
     return module.discard(given.discard, given.run)
 end
 
+-- From now on nothing is used that is not in the lock; returns what is missing there.
+local function not_locked(selection)
+    local lock = require "vm.images.lock"
+    lock.insist(true)
+    local cells, seen, missing = {}, {}, {}
+    for _, test in ipairs(selection.tests) do
+        if not seen[test.cell] then
+            seen[test.cell] = true
+            cells[#cells + 1] = test.cell
+        end
+    end
+    for _, entry in ipairs(require("vm.images.choose").of_cells(cells)) do
+        local ok, err = pcall(lock.pinned, entry.name .. "@" .. entry.arch, {})
+        missing[#missing + 1] = not ok and tostring(err) or nil
+    end
+    return missing
+end
+
 -- Everything between the command line and the plan; returns what run_plan and the others need, or nil
 -- and the exit code.
 local function prepare(given)
@@ -205,6 +223,10 @@ local function prepare(given)
     if #found.list > 0 then
         return nil, say_mistakes(found)
     end
+    complaints = given.locked and not_locked(selection) or {}
+    if #complaints > 0 then
+        return nil, complain(table.concat(complaints, "\n"))
+    end
     fill_estimates(all)
     return { all = all, choice = choice, selection = selection,
         plan = plans.of(all, selection.tests, { seed = given.seed, params = params.values(),
@@ -229,9 +251,6 @@ function M.main(args)
     given.default = #given.files == 0
     given.files = given.default and { "matrix.lua" } or given.files
     given.seed = given.seed or string.unpack("<I4", errors.raise(raw.fs.random(4))) & 0x7fffffff
-    if given.locked then
-        require("vm.images.lock").insist(true)
-    end
     complaint = missing_file(given)
     if complaint then
         return complain(complaint)

@@ -138,7 +138,14 @@ t.test("images of a matrix are locked without naming them", function()
     t.match(out, "mine%-1@x86_64")
     t.match(out, "mine%-1@aarch64")
     t.check(not out:find "seed", out)
-    t.match(run({ "test", "--help" }).stdout, "%-%-locked +refuses images")
+    local result = run { "test", "--locked", "--list" }
+    t.equal(result.status, 0, result.stderr)
+    assert(fs.unlink(work .. "/vmatrix.lock"))
+    good "lock mine-1 --arch x86_64"
+    result = run { "test", "--locked", "--list" }
+    t.equal({ result.status, result.stdout }, { 2, "" })
+    t.match(result.stderr, "image mine%-1@aarch64: it is not in .*vmatrix.lock")
+    t.check(not result.stderr:find "x86_64", result.stderr)
     fs.unlink(work .. "/matrix.lua")
 end)
 

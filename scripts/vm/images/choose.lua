@@ -45,18 +45,12 @@ local function is_name(image)
     return catalogue.all().by_name[short] ~= nil or store.named(short, arch) ~= nil
 end
 
----The images that a matrix uses.
----@param path string of the matrix file
+---The images that cells of a matrix use.
+---@param cells table[] of a plan
 ---@return vm.ImageEntry[]
-function M.of_matrix(path)
-    local found = require("vm.matrix.problems").new()
-    local all = require("vm.matrix.plan").all(require("vm.matrix.load").files({ path }, found), {
-        problems = found, guests = false })
-    if #found.list > 0 then
-        errors.fail("usage", "%s has mistakes: %s; `vmatrix test --list` says more", path, found:lines()[1])
-    end
+function M.of_cells(cells)
     local seen, out = {}, {}
-    for _, cell in ipairs(all.cells) do
+    for _, cell in ipairs(cells) do
         for _, guest in ipairs(guests.of(cell)) do
             if is_name(guest.options.image) then
                 local entry = images.find(guest.options.image, guest.options.arch)
@@ -69,6 +63,19 @@ function M.of_matrix(path)
         end
     end
     return out
+end
+
+---The images that a matrix uses.
+---@param path string of the matrix file
+---@return vm.ImageEntry[]
+function M.of_matrix(path)
+    local found = require("vm.matrix.problems").new()
+    local all = require("vm.matrix.plan").all(require("vm.matrix.load").files({ path }, found), {
+        problems = found, guests = false })
+    if #found.list > 0 then
+        errors.fail("usage", "%s has mistakes: %s; `vmatrix test --list` says more", path, found:lines()[1])
+    end
+    return M.of_cells(all.cells)
 end
 
 return M

@@ -42,26 +42,30 @@ local function head_of(path, length)
     return bytes
 end
 
--- A copy of the file in the cache's own file system, decompressed; its digest is checked on the way.
-local function take_in(path, wanted, bar)
-    local full = raise(fs.realpath(path))
-    local packed = compression_of(head_of(path, 6))
+-- A folder in the cache that goes when it is closed; prune leaves it alone until then.
+local function workplace()
     raise(fs.mkdir_p(store.root(), 448))
     local folder = ("%s/add-%d.new"):format(store.root(), fs.pid())
+    local lock = raise(fs.lock(folder .. ".lock"))
     raise(fs.remove_tree(folder))
     raise(fs.mkdir_p(folder, 448))
-    local guard = setmetatable({ disk = folder .. "/disk" }, { __close = function() fs.remove_tree(folder) end })
+    return setmetatable({ path = folder, disk = folder .. "/disk" }, { __close = function()
+        fs.remove_tree(folder)
+        fs.unlink(folder .. ".lock")
+        lock:close()
+    end })
+end
+
+-- Copies the file into the cache's own file system, decompressed; its digest is checked on the way.
+local function take_in(path, wanted, place, bar)
+    local full = raise(fs.realpath(path))
     local url = "file://" .. full:gsub("[^%w/._~-]", function(c) return ("%%%02X"):format(c:byte()) end)
-    local ok, err = pcall(download.file, {
-        what = path, url = url, part = packed and folder .. "/part" or guard.disk, into = packed and guard.disk or nil,
+    local packed = compression_of(head_of(path, 6))
+    download.file {
+        what = path, url = url, part = packed and place.path .. "/part" or place.disk, into = packed and place.disk or nil,
         algorithm = wanted and digests.parse("--digest", wanted) or "sha256", digest = wanted, retries = 0,
         progress = function(state) bar:update(state.received, state.total > 0 and state.total or nil) end,
-    })
-    if not ok then
-        fs.remove_tree(folder)
-        error(err, 0)
-    end
-    return guard
+    }
 end
 
 local function add(opts, operands)
@@ -71,7 +75,8 @@ local function add(opts, operands)
         name, arch = name:match "^(.-)@(.*)$"
     end
     local bar <close> = progress.start("add " .. name)
-    local copy <close> = take_in(operands.file, opts.digest, bar)
+    local copy <close> = workplace()
+    take_in(operands.file, opts.digest, copy, bar)
     local is_qcow2 = head_of(copy.disk, 4) == "QFI\xfb"
     local _, known_arch = catalogue.split(name, arch)
     local format = opts.format or (is_qcow2 and "qcow2" or "raw")
