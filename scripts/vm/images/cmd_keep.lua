@@ -62,7 +62,8 @@ local function take_in(path, wanted, place, bar)
     local url = "file://" .. full:gsub("[^%w/._~-]", function(c) return ("%%%02X"):format(c:byte()) end)
     local packed = compression_of(head_of(path, 6))
     download.file {
-        what = path, url = url, part = packed and place.path .. "/part" or place.disk, into = packed and place.disk or nil,
+        what = path, url = url, part = packed and place.path .. "/part" or place.disk,
+        into = packed and place.disk or nil,
         algorithm = wanted and digests.parse("--digest", wanted) or "sha256", digest = wanted, retries = 0,
         progress = function(state) bar:update(state.received, state.total > 0 and state.total or nil) end,
     }
