@@ -93,7 +93,7 @@ function M.line(state, columns)
     if state.note and state.note ~= "" then
         tail = tail .. "  " .. clean(state.note)
     end
-    local room = columns - width.of(text) - width.of(tail) - 6
+    local room = columns - width.of(text) - width.of(tail) - 7 -- two gaps, two brackets, the last column
     if part and room >= BAR_MIN then
         text = text .. "  " .. bar(part, math.min(room, BAR_MAX))
     end
