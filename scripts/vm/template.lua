@@ -144,6 +144,12 @@ function Template:saved()
     return self
 end
 
+-- Disks name what they stand on by these paths, so they are whole.
+local function full(path)
+    path = require("vm.script").path(path)
+    return path:sub(1, 1) == "/" and path or errors.raise(raw.fs.cwd()) .. "/" .. path
+end
+
 ---Opens a template that guest:template{ path = ... } has kept, in this process or another.
 ---@param path string the folder
 ---@return vm.Template
@@ -151,7 +157,7 @@ function M.open(path)
     if type(path) ~= "string" or path == "" then
         errors.fail("usage", "vm.template: the path of a folder expected, got %s", options.show(path))
     end
-    return require("vm.template_store").open(require("vm.script").path(path))
+    return require("vm.template_store").open(full(path))
 end
 
 ---@class vm.Guest
@@ -177,7 +183,7 @@ function Guest:template(opts)
     self:check_alive("template")
     opts = options.check(self:what("template"), opts, template_spec)
     if opts.path then
-        opts.path = require("vm.script").path(opts.path)
+        opts.path = full(opts.path)
         if raw.fs.exists(opts.path) then
             self:fail("exists", "template", "there is %s already; delete it or keep the template elsewhere", opts.path)
         end

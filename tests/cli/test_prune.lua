@@ -97,5 +97,29 @@ t.test("several_prunes_at_once_do_it_once", function()
     t.check(is_gone(r), "something is left")
 end)
 
+t.test("a_prune_that_is_killed_half_way_is_finished_by_the_next_one", function()
+    local halves = 0
+    for i = 1, 3 do
+        local r = dead_run()
+        for n = 1, 60 do -- something to do
+            local folder = ("%s/guests/g%d"):format(r.dir, n)
+            assert(fs.mkdir_p(folder))
+            for m = 1, 10 do
+                assert(fs.write_atomic(("%s/%d"):format(folder, m), "x"))
+            end
+        end
+        local process <close> = cli.start { "prune" }
+        vm.sleep(0.02 * i)
+        process:kill(KILL)
+        process:finish()
+        halves = halves + (fs.exists(r.root .. ".run") and 1 or 0)
+        local again = cli.run { "prune" }
+        t.equal(again.status, 0, again.stderr)
+        t.check(is_gone(r), "something is left")
+        t.equal(#run.processes { r.root }, 0)
+    end
+    t.check(halves > 0, "none was killed before its end")
+end)
+
 cli.clean()
 t.finish()

@@ -12,7 +12,7 @@ for folder in /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt 
     mount -t tmpfs tmpfs "$folder"
 done
 mkdir -p /var/lib/libvirt/qemu /var/cache/libvirt/qemu /run/libvirt/qemu
-/usr/sbin/virtlogd >/var/log/libvirt/virtlogd.log 2>&1 &
+/usr/sbin/virtlogd --pid-file /run/libvirt/virtlogd.pid >/var/log/libvirt/virtlogd.log 2>&1 &
 /usr/sbin/libvirtd --timeout 600 --pid-file /run/libvirt/test.pid >/var/log/libvirt/libvirtd.log 2>&1 &
 tries=0
 until [ -S /run/libvirt/libvirt-sock ] && [ -S /run/libvirt/virtlogd-sock ]; do

@@ -20,8 +20,16 @@ do
     guest:run "rm /tmp/x"
     clean:revert()
     t.equal(guest:output "cat /tmp/x", "kept")
-    t.equal(guest:stop(), "polite")
-    t.equal(guest:state(), "stopped")
+    do -- templates and forks are no matter of whose daemon it is
+        local base <close> = guest:template()
+        local fork <close> = base:fork { name = "fork" }
+        t.equal({ base.way, fork.origin.how }, { "live", "live" })
+        t.equal(fork:output "cat /tmp/x", "kept")
+        t.check(lan:members()[1].connected, "the fork has no card on the network")
+        t.equal(connection:domains(), { "fork" })
+        t.equal(fork:stop(), "polite")
+        t.equal(fork:state(), "stopped")
+    end
 end
 t.equal(connection:domains(), {})
 t.raises(function() vm.connect("test:///default"):create { image = "seed" } end, "unsupported", "test:///default")

@@ -33,6 +33,8 @@ t.test("another_process_forks_a_kept_template", function()
     local result = other(FORK)
     t.equal(result.stdout, "frozen\n", result.stderr)
     t.equal(result.status, 0)
+    result = host.run({ os.getenv "VMATRIX", "-q", "-e", FORK, "kept" }, { timeout = 200, check = false, cwd = place })
+    t.equal(result.stdout, "frozen\n", result.stderr)
 end)
 
 t.test("several_processes_fork_one_template_at_once", function()
@@ -222,27 +224,60 @@ t.test("a_qemu_that_is_killed_during_a_freeze_or_a_fork_is_an_error", function()
     t.equal(fork:output "cat /tmp/state", "frozen")
 end)
 
-t.test("a_vmatrix_that_is_killed_while_it_forks_leaves_nothing", function()
-    local code = [[
-        local base = vm.template(arg[1])
-        io.stdout:write(require "vm.run".open().root, "\n") io.stdout:flush()
-        for i = 1, 100 do base:fork { name = "doomed-" .. i, wait = "none" } end
-    ]]
-    local process = assert(vm.raw.process.start { argv = { os.getenv "VMATRIX", "-q", "-e", code, kept } })
-    local _, root = process:read(60)
-    root = root:match "^[^\n]+"
-    vm.sleep(1.5)
-    process:kill(9)
-    process:wait(10)
-    process:close()
-    local deadline = vm.now() + 30
-    while fs.exists(root) or host.run({ "pgrep", "-f", root }, { check = false }).ok do
-        t.check(vm.now() < deadline, "something of the dead run is left: " .. root)
-        vm.sleep(0.1)
+t.test("a_qemu_that_is_killed_during_a_revert_is_an_error_or_started_anew", function()
+    local base <close> = vm.template(kept)
+    for i = 1, 3 do
+        local fork <close> = base:fork()
+        local one = fork:snapshot "one"
+        local pid = tostring(fork:info().pid)
+        local killer = vm.spawn(function()
+            vm.sleep(0.03 * i)
+            host.run { "kill", "-9", pid }
+        end)
+        local ok, err
+        repeat
+            ok, err = pcall(one.revert, one)
+        until not ok or killer:status() ~= "running"
+        killer:join()
+        t.check(ok or err.kind == "crashed" or err.kind == "libvirt" or err.kind == "closed", tostring(err))
+        local up, said = pcall(fork.output, fork, "cat /tmp/state")
+        t.check(not up or said == "frozen", tostring(said))
+        one:revert() -- which starts it anew if need be
+        t.equal(fork:output "cat /tmp/state", "frozen")
     end
-    local base <close> = vm.template(kept) -- its lock went with the process
-    base:close()
+    local fork <close> = base:fork()
+    t.equal(fork:output "cat /tmp/state", "frozen")
 end)
+
+for what, code in pairs {
+    forks = [[for i = 1, 100 do base:fork { name = "doomed-" .. i, wait = "none" } end]],
+    reverts = [[
+        local fork = base:fork { wait = "none" }
+        local one = fork:snapshot "one"
+        for _ = 1, 1000 do one:revert() end]],
+    freezes = [[while true do base = base:fork { wait = "none" }:template() end]],
+} do
+    t.test(("a_vmatrix_that_is_killed_while_it_%s_leaves_nothing"):format(what), function()
+        code = [[
+            local base = vm.template(arg[1])
+            io.stdout:write(require "vm.run".open().root, "\n") io.stdout:flush()
+        ]] .. code
+        local process = assert(vm.raw.process.start { argv = { os.getenv "VMATRIX", "-q", "-e", code, kept } })
+        local _, root = process:read(60)
+        root = root:match "^[^\n]+"
+        vm.sleep(1.5)
+        process:kill(9)
+        process:wait(10)
+        process:close()
+        local deadline = vm.now() + 30
+        while fs.exists(root) or host.run({ "pgrep", "-f", root }, { check = false }).ok do
+            t.check(vm.now() < deadline, "something of the dead run is left: " .. root)
+            vm.sleep(0.1)
+        end
+        local base <close> = vm.template(kept) -- its lock went with the process
+        base:close()
+    end)
+end
 
 t.test("a_kept_template_of_a_fork_stands_on_its_parent", function()
     local base <close> = vm.template(kept)

@@ -55,6 +55,17 @@ t.test("progress_counts_what_has_ended_and_knows_what_runs", function()
     t.equal({ p.done, p.counts.flaky }, { 2, 1 })
 end)
 
+t.test("a_test_that_is_repeated_says_how_often_it_failed", function()
+    local plan = plan_of(1, 1)
+    local p, test = progress.new(plan, nil, 0), plan.tests[1]
+    for number, outcome in ipairs { "passed", "failed", "passed" } do
+        started(p, test, number)
+        p:event { event = "test_ended", t = number, test = test.id, attempt = number, outcome = outcome, duration = 1 }
+    end
+    p:event { event = "test_started", t = 4, test = test.id, attempt = 4, slot = 1 }
+    t.match(table.concat(lines_of(p, { columns = 100, rows = 20 }), "\n"), "attempt 4, 1 of 3 failed")
+end)
+
 t.test("verdicts_of_a_resumed_run_count_from_the_beginning", function()
     local plan = plan_of(1, 3)
     local cell = plan.cells[1].id

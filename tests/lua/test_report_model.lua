@@ -37,6 +37,33 @@ t.test("every_planned_test_is_in_the_model_with_its_verdict", function()
     t.equal(m.run.state, "finished")
 end)
 
+t.test("the_rate_of_a_repeated_test_is_in_every_report_and_a_damaged_one_in_none", function()
+    local names = {}
+    local m = load({ cells = 1, tests = 4, outcome = "failed" }, function(made)
+        local path = raw.fs.glob(made.path .. "/results/*.json")[1]
+        local kept = raw.json.decode(raw.fs.read(path, 1 << 22))
+        for name in pairs(kept.tests) do
+            names[#names + 1] = name
+        end
+        table.sort(names)
+        kept.tests[names[1]].rate = { failed = 1, runs = 4, rate = "<b>" }
+        kept.tests[names[1]].reason = "1 of 4 runs failed"
+        kept.tests[names[2]].rate = { failed = 5, runs = "4" }
+        kept.tests[names[3]].rate = "many"
+        assert(raw.fs.write_atomic(path, raw.json.encode(kept)))
+    end)
+    local by_name = {}
+    for _, test in ipairs(m.tests) do
+        by_name[test.name] = test
+    end
+    t.equal(("%.3f"):format(by_name[names[1]].rate.high), "0.699")
+    t.equal({ by_name[names[2]].rate, by_name[names[3]].rate }, {})
+    local wanted = "1 of 4 runs failed %(25.0 %%, 95 %% confidence: 4.6 to 69.9 %%%)"
+    t.match(require("vm.report.html").render(m), "repeated</dt><dd>" .. wanted)
+    t.match(model.why(by_name[names[1]]), "^1 of 4 runs failed: ")
+    t.match(require("vm.report.data").render(m), '"rate":{[^}]-"runs":4')
+end)
+
 t.test("the_verdict_needs_neither_the_log_nor_run_json", function()
     local whole = load { cells = 12 }
     local m = load({ cells = 12 }, function(made)

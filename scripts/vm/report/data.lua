@@ -16,7 +16,7 @@ local function test_of(test)
     return { id = test.id, name = test.name, cell = test.cell.id, outcome = test.outcome, reason = test.reason,
         duration = test.duration, started = test.started, attempts = list(test.attempts), checks = test.checks,
         records = test.records, sections = list(test.sections), tags = list(test.tags), from = test.from,
-        variant = test.variant, estimate = test.estimate }
+        variant = test.variant, rate = test.rate, estimate = test.estimate }
 end
 
 local function encode(value)

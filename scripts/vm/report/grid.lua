@@ -148,6 +148,9 @@ local function running_lines(self, progress, rows, now)
         local head = ("%s %s %s"):format(self:sign "running", self:text(one.id), clock(now - one.started))
         if one.attempt and one.attempt > 1 then
             head = ("%s, attempt %d"):format(head, one.attempt)
+            if one.ran then
+                head = ("%s, %d of %d failed"):format(head, one.failed or 0, one.ran)
+            end
         end
         head = width.clip(head, self.columns)
         local room = self.columns - width.of(head) - 2

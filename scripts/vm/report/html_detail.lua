@@ -2,6 +2,7 @@
 local files = require "vm.report.html_files"
 local text = require "vm.report.html_text"
 local model_of = require "vm.report.model"
+local stats = require "vm.test.stats"
 
 local M = {}
 
@@ -61,7 +62,7 @@ end
 local function facts(entry, context, out)
     local test = entry.source
     local axes, run, tags = axes_html(entry, context), run_html(test, context), tags_html(test.tags)
-    if entry.rank == context.rank.passed and not (test.from or test.variant) and tags == "" then
+    if entry.rank == context.rank.passed and not (test.from or test.variant or test.rate) and tags == "" then
         out[#out + 1] = ("<p>%s%s%s</p>"):format(axes, axes ~= "" and run ~= "" and "<br>" or "", run)
         return
     end
@@ -71,6 +72,7 @@ local function facts(entry, context, out)
     pair(out, "tags", tags)
     pair(out, "defined", test.file and escape(test.file) .. (test.line and ":" .. escape(test.line) or ""))
     pair(out, "starts from", test.from and M.link(test.from, context))
+    pair(out, "repeated", test.rate and escape(stats.show(test.rate)))
     pair(out, "run", run)
     out[#out + 1] = "</dl>"
 end

@@ -1,6 +1,7 @@
 -- What every report is made from: a run's plan, results and log as one table. Pure data; its texts are
 -- valid UTF-8 but as the guests wrote them: whoever shows them escapes them for its format.
 local groups = require "vm.report.groups"
+local stats = require "vm.test.stats"
 local verdict = require "vm.report.verdict"
 
 local M = {}
@@ -17,6 +18,7 @@ local M = {}
 ---@field checks? table { passed, failed } or a list of { ok, message }
 ---@field records? table<string, table> { digest, text, size }
 ---@field sections? table[] { name, depth, duration, ok }
+---@field rate? table of a test that was repeated: { runs, failed, rate, low, high }
 ---@field tags string[]
 ---@field from? string
 ---@field variant? string
@@ -51,6 +53,13 @@ local function build_cells(plan)
     return cells, by_id
 end
 
+-- Of a test that was repeated; made anew of its two numbers, since files may be damaged.
+local function rate_of(given)
+    local failed = type(given) == "table" and math.tointeger(given.failed)
+    local runs = failed and math.tointeger(given.runs)
+    return runs and failed >= 0 and failed <= runs and stats.rate(failed, runs) or nil
+end
+
 local function new_test(planned, cell, result)
     local outcome, reason = verdict.outcome(planned, result)
     result = result or {}
@@ -58,7 +67,7 @@ local function new_test(planned, cell, result)
         variant = planned.variant, estimate = planned.estimate, file = planned.file, line = planned.line,
         outcome = outcome, reason = reason, duration = result.duration, started = result.started,
         attempts = result.attempts or {}, checks = result.checks, records = result.records,
-        sections = result.sections }
+        sections = result.sections, rate = rate_of(result.rate) }
     local first = test.attempts[1]
     test.started = test.started or first and first.started
     return test
@@ -167,8 +176,8 @@ local function message_of(err)
     return type(err) == "table" and tostring(err.message or err.kind or "") or err and tostring(err) or ""
 end
 
----Why a test has its outcome, in words: the error's message, else the reason, both for a flaky test;
----"" when there is neither.
+---Why a test has its outcome, in words: the error's message, else the reason, both for a test that is flaky
+---or was repeated; "" when there is neither.
 ---@param test vm.report.Test
 ---@return string
 function M.why(test)
@@ -176,7 +185,7 @@ function M.why(test)
     local message, reason = message_of(attempt and attempt.error), test.reason or ""
     if message == "" or test.outcome == "skipped" or test.outcome == "xfail" or test.outcome == "passed" then
         return reason
-    elseif test.outcome == "flaky" and reason ~= "" then
+    elseif (test.outcome == "flaky" or test.rate) and reason ~= "" then
         return reason .. ": " .. message
     end
     return message

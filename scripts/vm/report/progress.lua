@@ -5,7 +5,7 @@ local M = {}
 
 ---@class vm.report.Progress
 ---@field cells table[] in the plan's order: { id, axes, total, done, running, worst, spent, started }
----@field running table[] tests that run, the longest first: { id, started, slot, how, line, attempt }
+---@field running table[] tests that run, the longest first: { id, started, slot, how, line, attempt, ran, failed }
 ---@field counts table<string, integer>
 ---@field total integer tests
 ---@field done integer
@@ -82,7 +82,8 @@ local handlers = {}
 
 function handlers.test_started(self, event, test)
     remove(self, test)
-    test.run = { id = test.id, started = event.t, slot = event.slot, how = event.how, attempt = event.attempt }
+    test.run = { id = test.id, started = event.t, slot = event.slot, how = event.how, attempt = event.attempt,
+        ran = test.ran, failed = test.failed }
     self.running[#self.running + 1] = test.run
     test.cell.running = test.cell.running + 1
     test.cell.started = test.cell.started or event.t
@@ -90,6 +91,10 @@ end
 
 function handlers.test_ended(self, event, test)
     remove(self, test)
+    test.ran = (test.ran or 0) + 1
+    if event.outcome == "failed" or event.outcome == "xpass" or event.outcome == "error" then
+        test.failed = (test.failed or 0) + 1
+    end
     if event.final then
         self:finish(test, event.final, type(event.duration) == "number" and event.duration or 0)
     end
