@@ -153,7 +153,7 @@ t.test("an_error_of_the_runner_ends_the_view_too_and_the_reports_are_written", f
 end)
 
 t.test("a_shell_has_the_terminal_to_itself_and_the_view_comes_back", function()
-    local screen <close> = open(100, 40, command(12, 0.5, "shell"))
+    local screen <close> = open(100, 40, command(12, 1.5, "shell"))
     screen:wait "of 24 tests; "
     screen:wait "shell> "
     for _ = 1, 3 do
