@@ -57,7 +57,7 @@ function M.save(place, guest, ask)
         state = guest.last_state, pid = note_of.pid(place, guest.name), boot_offset = guest.console_log.boot,
         ports = guest.known_ports, login = note_of.plain(guest.login), boot = note_of.plain(guest.boot_files),
         spec = spec, desc = note_of.plain(guest.desc), forked = guest.forked,
-        agent = guest.agent and guest.agent.link.path or nil,
+        agent = guest.agent and guest.agent.link.path or nil, package_manager = guest.package_manager,
         failure = failure and { kind = failure.kind, reason = failure.reason, signal = failure.signal } or nil,
     })
     guest.saved = guest.last_state
@@ -117,7 +117,7 @@ function M.adopt(place, connection, note)
         desc = note.desc, login = note.login, boot_files = note.boot, emulator = note.desc.emulator,
         files = storage.at(folder, note.name, note.desc.ram), disk_paths = {}, created = note.created,
         booted = note.booted, boot_seconds = note.boot_seconds, forked = note.forked, known_ports = note.ports,
-        agent_path = note.agent, kept = true,
+        agent_path = note.agent, package_manager = note.package_manager, kept = true,
     }, Guest)
     for _, item in ipairs(note.desc.disks) do
         if not item.cdrom then

@@ -39,15 +39,25 @@ end
 
 -- What it boots from is its own from now on: the first may be deleted.
 local function own_files(fork)
-    local changed = false
-    for _, name in ipairs { "initrd", "kernel" } do
-        local path = fork.desc[name]
-        local folder = path and path:match "^(.*)/guests/[^/]+/[^/]*$"
-        if folder == require("vm.run").open().dir then
-            local own = fork.files:path(name)
-            raise(fs.copy(path, own))
-            fork.desc[name], fork.boot_files[name], changed = own, own, true
+    local changed, home = false, require("vm.run").open().dir
+    local function own(path)
+        if not path or path:match "^(.*)/guests/[^/]+/[^/]*$" ~= home
+            or path:sub(1, #fork.files.folder + 1) == fork.files.folder .. "/" then
+            return path
         end
+        local copy = fork.files:path(path:match "[^/]*$")
+        if not fs.exists(copy) then
+            raise(fs.copy(path, copy))
+        end
+        changed = true
+        return copy
+    end
+    for _, name in ipairs { "initrd", "kernel" } do
+        fork.desc[name] = own(fork.desc[name])
+        fork.boot_files[name] = fork.desc[name]
+    end
+    for _, item in ipairs(fork.desc.disks) do
+        item.path = own(item.path) -- such as the medium that configures it
     end
     fork.desc.uuid = fork.domain:uuid()
     if changed then

@@ -68,11 +68,14 @@ local function follow(self)
     return log
 end
 
+-- Verbs of any guest that are made of those that a kept one has.
+local composed <const> = { install = true, shell = true }
+
 function Guest.__index(self, key)
     if key == "console_log" then
         return follow(self)
     end
-    return Guest[key]
+    return Guest[key] or (composed[key] and GuestOfRun[key])
 end
 
 function Guest:__tostring()
@@ -90,6 +93,7 @@ end
 local function take(self, note)
     local again = self.note and (self.note.pid ~= note.pid or self.note.boot_offset ~= note.boot_offset)
     self.note, self.spec, self.login, self.boot_files = note, note.spec, note.login, note.boot
+    self.package_manager = note.package_manager
     if again then
         self.failure = nil
         self:lose_connection "the guest was started anew"

@@ -21,9 +21,16 @@ local function free_name(place, base)
     return ("%s-%d"):format(stem, number)
 end
 
--- What has to be made or fetched first is shown here, where somebody sees it.
-local function prepare_image(spec)
-    if spec.image ~= "seed" then
+---Has what an image needs made or fetched, where somebody sees how far that is.
+---@param spec table from vm.spec
+function M.prepare_image(spec)
+    if spec.named then
+        local bar <close> = progress.start("image " .. spec.image)
+        require("vm.images").get(spec.image, spec.arch, { progress = function(state)
+            bar:update(state.received or 0, state.total and state.total > 0 and state.total or nil)
+        end })
+        return
+    elseif spec.image ~= "seed" then
         return
     end
     local seed = require "vm.seed"
@@ -52,7 +59,7 @@ end
 local function make(what, opts, start)
     local spec = check(what, opts)
     local place = place_of.of()
-    prepare_image(spec)
+    M.prepare_image(spec)
     for try = 1, 10 do
         if not opts.name then
             spec.name = free_name(place, spec.name)

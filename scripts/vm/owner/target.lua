@@ -94,6 +94,9 @@ function M.guest_or_image(text, opts)
     local name, why = find.match(text)
     if name ~= text and is_image(text) then
         local create = M.create_options(text, opts)
+        local wanted = M.create_options(text, opts)
+        wanted.timeout = nil
+        make.prepare_image(require("vm.spec").check("vm.boot", wanted))
         local bar <close> = progress.start("boot " .. text) -- luacheck: ignore 211
         return require("vm.default").boot(create), true
     elseif not name then
