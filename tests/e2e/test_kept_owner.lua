@@ -161,6 +161,18 @@ t.test("several_processes_ask_at_once", function()
     t.equal(#pids "vmatrix", 1)
 end)
 
+t.test("one_that_is_interrupted_while_it_makes_a_guest_leaves_none", function()
+    for _, pause in ipairs { 0.05, 0.15, 0.3, 0.6 } do
+        local client <close> = cli.start({ "-e", [[vm.boot { name = "half", keep = true, arch = "x86_64",
+            memory = "64MiB", disk = "1GiB", wait = "console" }]] }, OPTS)
+        vm.sleep(pause)
+        client:kill(2)
+        client:finish(20)
+        cli.wait_for("it to be undone", function() return not fs.exists(home .. "/guests/half") end)
+        t.equal((state "half"), nil)
+    end
+end)
+
 t.test("a_name_can_be_had_once", function()
     local result = run("-e", [[vm.create { name = "c1", keep = true, arch = "x86_64" }]])
     t.equal(result.status, 1)

@@ -58,6 +58,7 @@ function M.save(place, guest, ask)
         ports = guest.known_ports, login = note_of.plain(guest.login), boot = note_of.plain(guest.boot_files),
         spec = spec, desc = note_of.plain(guest.desc), forked = guest.forked,
         agent = guest.agent and guest.agent.link.path or nil, package_manager = guest.package_manager,
+        token = guest.token,
         failure = failure and { kind = failure.kind, reason = failure.reason, signal = failure.signal } or nil,
     })
     guest.saved = guest.last_state
@@ -117,7 +118,7 @@ function M.adopt(place, connection, note)
         desc = note.desc, login = note.login, boot_files = note.boot, emulator = note.desc.emulator,
         files = storage.at(folder, note.name, note.desc.ram), disk_paths = {}, created = note.created,
         booted = note.booted, boot_seconds = note.boot_seconds, forked = note.forked, known_ports = note.ports,
-        agent_path = note.agent, package_manager = note.package_manager, kept = true,
+        agent_path = note.agent, package_manager = note.package_manager, token = note.token, kept = true,
     }, Guest)
     for _, item in ipairs(note.desc.disks) do
         if not item.cdrom then
@@ -173,11 +174,12 @@ end
 ---@param place vm.owner.Place
 ---@param connection vm.Connection
 ---@param spec table from vm.spec
+---@param token? string by which whoever asked knows it again
 ---@return vm.Guest
-function M.create(place, connection, spec)
+function M.create(place, connection, spec, token)
     local guest = create.of_spec(connection, spec, "vm.create")
     local ok, err = pcall(function()
-        guest.kept, guest.created = true, os.time()
+        guest.kept, guest.created, guest.token = true, os.time(), token
         guest.desc.uuid = guest.domain:uuid()
         M.save(place, guest)
     end)

@@ -174,16 +174,35 @@ function Guest:fail_waits(kind, reason)
     end
 end
 
----A connection was lost: whether that is because the guest is gone.
+-- What is known of the end of a guest that does not run any more; nil while its owner may still say it.
+local function end_of(self, over)
+    local failure = self.note.failure
+    if failure then
+        return failure.kind, failure.reason, failure.signal
+    elseif self.deleted then
+        return "closed", "the guest was deleted"
+    elseif self.note.state == "stopped" then
+        return "closed", "the guest was stopped"
+    elseif over then
+        return "closed", "the guest does not run any more, and nobody saw why"
+    end
+end
+
+---A connection was lost: whether that is because the guest is gone, and why.
 ---@private
 function Guest:await_fate()
     local deadline = raw.task.now() + 1
-    while not self.closed and not self.failure and raw.task.now() < deadline do
+    while not self.closed and not self.failure do
         self:refresh()
+        local over = raw.task.now() >= deadline
+        local kind, why, signal
         if self.last_state == "stopped" then
-            local failure = self.note.failure
-            self:fail_connections(errors.new(failure and failure.kind or "closed",
-                failure and failure.reason or "the guest was stopped"))
+            kind, why, signal = end_of(self, over)
+        end
+        if kind then
+            self:fail_connections(errors.new(kind, why, { signal = signal }))
+        end
+        if kind or over then
             return
         end
         self.changed:wait(0.05)

@@ -174,6 +174,9 @@ local function let_go(owner, lock)
     if not ok then
         raw.log.write("warn", nil, "while ending: " .. tostring(err))
     end
+    if owner.place.ram then
+        fs.rmdir(owner.place.ram) -- where there are no guests; the next owner makes it
+    end
     lock:close()
     for _, channel in ipairs(owner.retiring) do
         channel:close()

@@ -56,6 +56,20 @@ local function check(what, opts)
     return spec
 end
 
+-- Asks the owner for it. Whoever is interrupted just then has no guest, be it that it was made already.
+local function ask(place, spec, start)
+    local token = errors.raise(raw.fs.random(8)):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+    local made = false
+    local undo <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+        local note = not made and note_of.read(place, spec.name)
+        if note and note.token == token then
+            pcall(client.call, "delete", { guest = spec.name }, { place = place })
+        end
+    end })
+    client.call("create", { spec = note_of.pack_spec(spec), start = start, token = token }, { place = place })
+    made = true
+end
+
 local function make(what, opts, start)
     local spec = check(what, opts)
     local place = place_of.of()
@@ -67,8 +81,7 @@ local function make(what, opts, start)
             errors.fail("exists", "%s: there is a kept guest %s already; `vmatrix delete %s` deletes it", what,
                 spec.name, spec.name)
         end
-        local ok, err = pcall(client.call, "create", { spec = note_of.pack_spec(spec), start = start },
-            { place = place })
+        local ok, err = pcall(ask, place, spec, start)
         if ok then
             return assert(kept.open(place, spec.name))
         elseif opts.name or not errors.is(err, "exists") or try == 10 then

@@ -6,6 +6,7 @@ local adopt = require "vm.owner.adopt"
 local errors = require "vm.errors"
 local note_of = require "vm.owner.note"
 local scope = require "vm.scope"
+local task = require "vm.task"
 
 local verbs = {}
 
@@ -103,17 +104,18 @@ end
 
 function verbs.create(owner, args)
     local spec = note_of.unpack_spec(args.spec)
-    local guest = adopt.create(owner.place, owner.connection, spec)
-    if args.start then
-        local ok, err = pcall(function()
-            local _ <close> = turn(guest)
-            start(owner, guest)
-        end)
-        if not ok then
+    local guest = adopt.create(owner.place, owner.connection, spec, args.token)
+    local done = false
+    local undo <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+        if not done then -- it could not be started, or whoever asked has gone
             verbs.delete(owner, {}, guest)
-            error(err, 0)
         end
+    end })
+    if args.start then
+        local _ <close> = turn(guest)
+        start(owner, guest)
     end
+    done = true
     return told(guest)
 end
 
@@ -134,14 +136,32 @@ end
 
 function verbs.stop(owner, args, guest)
     local _ <close> = turn(guest)
+    local calm <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+        if guest.last_state ~= "stopped" then
+            guest.stopping = false -- whoever asked has gone: its end would be no stop any more
+        end
+    end })
     be_reachable(guest)
     local how = guest:stop { timeout = args.timeout }
     adopt.save(owner.place, guest)
     return how
 end
 
+-- How long a change that is under way may take before the plug is pulled, in seconds.
+local CHANGE <const> = 5
+
+-- Pulls the plug, without a turn: that of whoever waits for a stop is what this is to end. libvirt takes a
+-- destroy while it starts QEMU badly: the start then waits half a minute for what is gone.
+local function pull_plug(guest)
+    local deadline = raw.task.now() + CHANGE
+    while next(guest.changes) and raw.task.now() < deadline do
+        pcall(task.timeout, CHANGE, next(guest.changes).ended, next(guest.changes))
+    end
+    guest:kill()
+end
+
 function verbs.kill(owner, _, guest)
-    guest:kill() -- without a turn: that of whoever waits for a stop is what this is to end
+    pull_plug(guest)
     adopt.save(owner.place, guest)
     return told(guest)
 end
@@ -183,13 +203,16 @@ end
 function verbs.delete(owner, _, guest)
     -- Without its description it is no kept guest any more: whatever happens now, the rest goes, too.
     errors.raise(fs.unlink(note_of.path(owner.place, guest.name)))
-    pcall(guest.kill, guest)
-    local _ <close> = guest.turn:acquire()
-    guest.busy = true
-    guest:close()
-    if guest.watcher then
-        guest.watcher:ended()
-    end
+    -- In a task of the host: whoever asked may be gone, and what is left of its time with it.
+    task.spawn_detached("delete " .. guest.name, function()
+        pcall(pull_plug, guest)
+        local _ <close> = guest.turn:acquire()
+        guest.busy = true
+        guest:close()
+        if guest.watcher then
+            guest.watcher:ended()
+        end
+    end):join()
     return true
 end
 
