@@ -44,6 +44,10 @@ end
 
 local function handler(opts, operands)
     local guest <close> = find.need(operands.guest)
+    if opts.attach then
+        guest:console "attach"
+        return command.OK
+    end
     local text = guest:console()
     local size = raw.fs.stat(guest:path "console.log").size
     if opts.boot then
@@ -59,6 +63,7 @@ return command.define {
     help = "what a guest's serial console has said",
     operands = { { name = "GUEST", complete = { "guest" } } },
     options = {
+        { name = "--attach", short = "-a", help = "give it this terminal; ~. at the beginning of a line leaves" },
         { name = "--follow", short = "-f", help = "go on with what comes, until the guest stops" },
         { name = "--lines", short = "-n", value = "N", type = "integer", help = "only the last lines" },
         { name = "--boot", help = "only since its last start" },

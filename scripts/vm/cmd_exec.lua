@@ -51,7 +51,7 @@ local function run(guest, words, opts)
         env[name] = value
     end
     local line = #words == 1 and words[1] or words
-    local process <close> = guest:spawn(line, { cwd = opts.cwd, user = opts.as, env = env })
+    local process <close> = guest:spawn(line, { cwd = opts.cwd, user = opts.as or (guest.kept and opts.user) or nil, env = env })
     local feeding <close> = task.closing(task.spawn(feed, process)) -- luacheck: ignore 211
     if not pour(process) then
         return 128 + signals.PIPE

@@ -16,13 +16,8 @@ local function handler(opts, operands)
     end
     local words = operands.command
     local line = #words == 1 and words[1] or #words > 1 and shell.show(words) or nil
-    local status
-    if guest.shell then
-        status = guest:shell { command = line }
-    else
-        status = terminal.attach(guest, line)
-    end
-    return status or command.FAILED
+    local status, signal = guest:shell { command = line, user = not throwaway and opts.user or nil }
+    return status or (signal and command.FAILED or command.OK) -- neither: it was left by "~."
 end
 
 return command.define {
@@ -34,7 +29,8 @@ return command.define {
     },
     options = target.options(target.CREATE),
     text = [[
-A guest of an image is made for the shell alone, and gone when it ends. Ends with the shell's status.]],
+It has the whole terminal; "~." at the beginning of a line leaves it. A guest of an image is made for the shell
+alone, and gone when it ends. Ends with the shell's status.]],
     examples = { "vmatrix shell dev", "vmatrix shell seed@riscv64", "vmatrix shell dev -- top" },
     handler = handler,
 }

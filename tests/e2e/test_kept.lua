@@ -81,6 +81,7 @@ t.test("what_cannot_be_run_is_125_and_a_name_that_is_none_says_the_nearest", fun
     local result = run { "exec", "dve", "--", "true" }
     t.equal(result.status, 125)
     t.match(result.stderr, "there is no guest \"dve\"; did you mean 'dev'%?, and no image of that name")
+    t.match(run({ "exec", "dev", "-m", "1GiB", "--", "true" }).stderr, "'%-%-memory' is for a new guest of an image")
     result = run { "info", "nobody" }
     t.equal(result.status, 3)
     t.match(result.stderr, "`vmatrix list` shows those there are")
@@ -208,23 +209,43 @@ t.test("it_starts_again_on_the_same_port_so_that_ssh_goes_on_knowing_it", functi
     t.equal({ result.status, result.stdout }, { 0, "dev\n" }, result.stderr)
 end)
 
-t.test("a_shell_of_an_image_is_a_throwaway_guest_that_goes_with_ctrl_d", function()
+-- The program on a terminal of its own.
+local function terminal(...)
     if not host.which "script" or vm.raw.build.system == "macos" then
         t.skip "script of util-linux is not installed"
     end
-    local argv = cli.argv({ "shell", "seed@x86_64", "-m", "256MiB" }, OPTS)
+    local argv = cli.argv({ ... }, OPTS)
     for i, word in ipairs(argv) do
         argv[i] = "'" .. word .. "'"
     end
-    local terminal <close> = setmetatable({ raw = assert(vm.raw.process.start {
+    return setmetatable({ raw = assert(vm.raw.process.start {
         argv = { "script", "-qec", table.concat(argv, " "), "/dev/null" }, stdin = true }), text = { "", "" } },
         cli.Process)
-    terminal:expect(1, "is gone when its shell ends", 120)
-    terminal:expect(1, "# ")
-    terminal.raw:queue "echo it is $((40 + 2))\n"
-    terminal:expect(1, "it is 42")
-    terminal.raw:queue "\4"
-    t.equal(terminal:finish(30), 0)
+end
+
+t.test("a_shell_and_the_console_take_the_terminal_until_a_tilde_and_a_dot", function()
+    local shell <close> = terminal("shell", "dev")
+    shell:expect(1, "# ")
+    shell.raw:queue "echo it is $((40 + 2))\n"
+    shell:expect(1, "it is 42")
+    shell.raw:queue "~."
+    t.equal(shell:finish(30), 0)
+    local console <close> = terminal("console", "dev", "--attach")
+    console:expect(1, "the console of dev")
+    ok("exec", "dev", "echo from inside > /dev/console")
+    console:expect(1, "from inside")
+    console.raw:queue "~."
+    t.equal(console:finish(30), 0)
+end)
+
+t.test("a_shell_of_an_image_is_a_throwaway_guest_that_goes_with_ctrl_d", function()
+    local shell <close> = terminal("shell", "seed@x86_64", "-m", "256MiB")
+    shell:expect(1, "is gone when its shell ends", 120)
+    shell:expect(1, "# ")
+    shell.raw:queue "echo it is $((40 + 2))\n"
+    shell:expect(1, "it is 42")
+    shell.raw:queue "\4"
+    t.equal(shell:finish(30), 0)
     t.equal(ok("list", "--names").stdout, "dev\n")
     t.equal(fs.glob(cli.folder .. "/state/vmatrix/runs/*"), {})
 end)

@@ -29,7 +29,8 @@ local Guest = { __name = "vm.KeptGuest", kept = true, cards = {} }
 M.Guest = Guest
 
 -- The same code as for guests of a run.
-for _, part in ipairs { "vm.transport", "vm.ready", "vm.exec", "vm.copy", "vm.owner.kept_verbs" } do
+for _, part in ipairs { "vm.transport", "vm.ready", "vm.exec", "vm.copy", "vm.terminal",
+    "vm.owner.kept_verbs" } do
     for name, method in pairs(require(part).methods) do
         Guest[name] = method
     end
@@ -69,7 +70,7 @@ local function follow(self)
 end
 
 -- Verbs of any guest that are made of those that a kept one has.
-local composed <const> = { install = true, shell = true }
+local composed <const> = { install = true }
 
 function Guest.__index(self, key)
     if key == "console_log" then
@@ -252,10 +253,24 @@ function Guest:forwards()
     return note_of.plain(self.note.ports)
 end
 
----What the serial console has said so far, as it came; at most the last 16 MiB.
----@return string
-function Guest:console()
+-- What the terminal of the console asks of libvirt.
+local function stand_in(self)
+    return { xml = function()
+        return client.call("xml", { guest = self.name }, { place = self.place })
+    end }
+end
+
+---What the serial console has said so far, as for any guest; "attach" gives it this program's terminal.
+---@param how? "attach"
+---@return string|nil text nothing when it was attached
+function Guest:console(how)
     self:check_open "console"
+    if how == "attach" then
+        self.domain = stand_in(self)
+        return require("vm.terminal").attach_console(self)
+    elseif how ~= nil then
+        self:fail("usage", "console", "\"attach\" or nothing expected, got %s", options.show(how))
+    end
     return self.console_log:all()
 end
 

@@ -104,6 +104,13 @@ function M.guest_or_image(text, opts)
         err.no_guest = true
         error(err, 0)
     end
+    for _, option in ipairs(M.CREATE) do
+        local key = option.name:sub(3)
+        if opts[key] ~= nil and key ~= "user" then
+            errors.fail("usage", "option '%s' is for a new guest of an image; %s is a guest that is there", option.name,
+                name)
+        end
+    end
     return find.need(text), false
 end
 

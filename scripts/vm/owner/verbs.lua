@@ -189,6 +189,10 @@ function verbs.resume(owner, _, guest)
     return told(guest)
 end
 
+function verbs.xml(_, _, guest)
+    return guest:raise("console", guest.domain:xml(false))
+end
+
 -- How long its boot took until it was of use, as whoever waited for that has seen.
 function verbs.ready(owner, args, guest)
     guest.boot_seconds = args.seconds
