@@ -51,7 +51,8 @@ local function run(guest, words, opts)
         env[name] = value
     end
     local line = #words == 1 and words[1] or words
-    local process <close> = guest:spawn(line, { cwd = opts.cwd, user = opts.as or (guest.kept and opts.user) or nil, env = env })
+    local user = opts.as or (guest.kept and opts.user) or nil -- of a new guest, it is who logs in
+    local process <close> = guest:spawn(line, { cwd = opts.cwd, user = user, env = env })
     local feeding <close> = task.closing(task.spawn(feed, process)) -- luacheck: ignore 211
     if not pour(process) then
         return 128 + signals.PIPE
