@@ -3,6 +3,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local link = require "vm.agent_link"
+local shallow = require "vm.shallow"
 local shell = require "vm.shell"
 
 local M = {}
@@ -118,11 +119,7 @@ end
 function Agent:explain(what, err)
     local failure = self:behind(err)
     if failure then
-        local fields = {}
-        for name, value in pairs(failure) do
-            fields[name] = value
-        end
-        err = errors.new(failure.kind, failure.message, fields)
+        err = errors.new(failure.kind, failure.message, shallow(failure))
     end
     return errors.prefix(err, what)
 end

@@ -5,6 +5,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
+local shallow = require "vm.shallow"
 local task = require "vm.task"
 
 local M = {}
@@ -164,11 +165,7 @@ end
 
 local function check_epoch(self, epoch)
     if self.failure then
-        local fields = {}
-        for name, value in pairs(self.failure) do
-            fields[name] = value
-        end
-        error(errors.new(self.failure.kind, self.failure.message, fields), 0)
+        error(errors.new(self.failure.kind, self.failure.message, shallow(self.failure)), 0)
     elseif self.epoch ~= epoch then
         errors.fail("connection", "the guest agent's answer was lost: %s", self.reason or "it was reset")
     end

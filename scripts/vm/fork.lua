@@ -4,6 +4,7 @@ local cards = require "vm.cards"
 local create = require "vm.create"
 local errors = require "vm.errors"
 local options = require "vm.options"
+local shallow = require "vm.shallow"
 local spec_of = require "vm.spec"
 local task = require "vm.task"
 local transport = require "vm.transport"
@@ -32,14 +33,6 @@ function M.incoming(args)
     list[#list + 1] = "-incoming"
     list[#list + 1] = "defer"
     return list
-end
-
-local function shallow(from)
-    local copy = {}
-    for key, value in pairs(from) do
-        copy[key] = value
-    end
-    return copy
 end
 
 local function next_name(self)

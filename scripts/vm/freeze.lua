@@ -3,6 +3,7 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local features = require "vm.features"
 local run_of = require "vm.run"
+local shallow = require "vm.shallow"
 local task = require "vm.task"
 local template = require "vm.template"
 
@@ -83,10 +84,7 @@ end
 -- A fork's RAM is a private mapping: before it can be frozen again it goes, through a second QEMU, into
 -- a file of its own. Returns that QEMU's domain.
 local function move_ram(self, desc, ram)
-    local moved = {}
-    for key, value in pairs(self.desc) do
-        moved[key] = value
-    end
+    local moved = shallow(self.desc)
     moved.name, moved.uuid = self.name .. ".frozen", nil
     moved.ram, moved.ram_private = ram, false
     moved.console_log = self.files:path("frozen.log")
@@ -147,10 +145,7 @@ local function take_files(self, folder, desc)
     end
     local own = self.files.folder .. "/"
     for i, item in ipairs(desc.disks) do
-        local copy = {}
-        for key, value in pairs(item) do
-            copy[key] = value
-        end
+        local copy = shallow(item)
         if not copy.cdrom and copy.path:sub(1, #own) == own then
             copy.path = take(copy.path, ("disk%d.qcow2"):format(i))
         end
@@ -229,10 +224,7 @@ local function freeze_steps(self, opts, way)
     local folder = new_folder(run, name)
     local undo, networks = { function() fs.remove_tree(folder) end }, {}
     local ok, result = pcall(function()
-        local desc = {}
-        for key, value in pairs(self.desc) do
-            desc[key] = value
-        end
+        local desc = shallow(self.desc)
         desc.disks = table.move(self.desc.disks, 1, #self.desc.disks, 1, {})
         resolve(self, desc)
         leave_networks(self, networks, undo)

@@ -4,6 +4,7 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
 local scope = require "vm.scope"
+local shallow = require "vm.shallow"
 local shell = require "vm.shell"
 
 local M = {}
@@ -49,11 +50,7 @@ function M.connect(opts)
 end
 
 local function copy(err)
-    local fields = {}
-    for name, value in pairs(err) do
-        fields[name] = value
-    end
-    return errors.new(err.kind, err.message, fields)
+    return errors.new(err.kind, err.message, shallow(err))
 end
 
 ---Hands through what a raw call returned, or raises its error; when the connection was failed from

@@ -3,6 +3,7 @@
 local raw = require "vm.raw"
 local disk = require "vm.disk"
 local errors = require "vm.errors"
+local shallow = require "vm.shallow"
 local task = require "vm.task"
 local template = require "vm.template"
 
@@ -17,14 +18,6 @@ local function keep(from, to)
         raise(fs.copy(from, to))
     end
     return to
-end
-
-local function shallow(from)
-    local copy_of = {}
-    for key, value in pairs(from) do
-        copy_of[key] = value
-    end
-    return copy_of
 end
 
 local function read_json(path)
