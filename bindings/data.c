@@ -13,6 +13,7 @@
 #include "runtime/data/base64.h"
 #include "runtime/data/cpio.h"
 #include "runtime/data/digest.h"
+#include "runtime/data/iso.h"
 #include "runtime/data/key.h"
 #include "runtime/data/unpack.h"
 #include "bindings/error.h"
@@ -177,6 +178,63 @@ static int l_cpio(lua_State *L)
     return l_job_run(L, job, cpio_work, l_job_true);
 }
 
+struct iso_job {
+    struct job job;
+    char *out, *volume;
+    struct vx_iso_file *files;
+    size_t count;
+};
+
+static void iso_dispose(struct job *base)
+{
+    struct iso_job *job = (struct iso_job *)base;
+
+    for (size_t i = 0; i < job->count; i++) {
+        free((char *)(uintptr_t)job->files[i].name);
+        free((char *)(uintptr_t)job->files[i].data);
+    }
+    free(job->files);
+    free(job->out);
+    free(job->volume);
+}
+
+static void iso_work(void *arg)
+{
+    struct iso_job *job = arg;
+
+    job->job.rc = vx_iso_write(job->out, job->volume, job->files, job->count, &job->job.err);
+}
+
+/* iso(out, volume, { { name =, data = } }): waits; writes an ISO 9660 image, mode 0600, with these
+ * files. Returns true, or nil, err. */
+static int l_iso(lua_State *L)
+{
+    const char *out = luaL_checkstring(L, 1);
+    const char *volume = luaL_checkstring(L, 2);
+    struct iso_job *job = NULL;
+    lua_Unsigned count = 0;
+
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
+    count = lua_rawlen(L, 3);
+    job = l_job_new(L, "data.iso", sizeof *job, iso_dispose);
+    job->out = vx_strdup(out);
+    job->volume = vx_strdup(volume);
+    job->files = vx_zalloc((size_t)(count + 1) * sizeof *job->files);
+    for (lua_Unsigned i = 1; i <= count; i++) {
+        struct vx_iso_file *file = &job->files[job->count++];
+
+        lua_rawgeti(L, 3, (lua_Integer)i);
+        luaL_argcheck(L, lua_istable(L, -1), 3, "each file must be a table");
+        file->name = copy_field(L, "name", NULL);
+        file->data = copy_field(L, "data", &file->len);
+        if (file->name == NULL || file->data == NULL)
+            luaL_error(L, "file %d of the image needs a name and data", (int)i);
+        lua_pop(L, 1);
+    }
+    return l_job_run(L, job, iso_work, l_job_true);
+}
+
 static void unpack_work(void *arg)
 {
     struct data_job *job = arg;
@@ -241,9 +299,9 @@ static int l_unbase64(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    { "base64", l_base64 },   { "cpio", l_cpio },     { "decompress", l_decompress },
-    { "ed25519", l_ed25519 }, { "sha256", l_sha256 }, { "unbase64", l_unbase64 },
-    { NULL, NULL },
+    { "base64", l_base64 },     { "cpio", l_cpio }, { "decompress", l_decompress },
+    { "ed25519", l_ed25519 },   { "iso", l_iso },   { "sha256", l_sha256 },
+    { "unbase64", l_unbase64 }, { NULL, NULL },
 };
 
 int luaopen_raw_data(lua_State *L)

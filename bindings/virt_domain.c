@@ -223,6 +223,20 @@ static int l_domain_xml(lua_State *L)
                        l_call_text);
 }
 
+/* dom:eject(arch, target): takes the medium out of a drive ("sdb"), now and for the next starts.
+ * Waits. Returns true, or nil, err. */
+static int l_domain_eject(lua_State *L)
+{
+    struct vx_domain *domain = check_domain(L, 1);
+    const char *arch = luaL_checkstring(L, 2);
+    const char *target = luaL_checkstring(L, 3);
+    struct l_call *op = l_call_new(L, "dom:eject");
+    struct vx_err err = { 0 };
+
+    return l_call_park(L, op, vx_domain_eject(domain, arch, target, l_call_done, op, &err),
+                       &err, l_call_true);
+}
+
 static int monitor(lua_State *L, bool human, const char *what)
 {
     struct vx_domain *domain = check_domain(L, 1);
@@ -334,6 +348,7 @@ static const luaL_Reg methods[] = {
     { "block_info", l_domain_block_info },
     { "destroy", l_domain_destroy },
     { "freeze", l_domain_freeze },
+    { "eject", l_domain_eject },
     { "hmp", l_domain_hmp },
     { "info", l_domain_info },
     { "monitor", l_domain_monitor },

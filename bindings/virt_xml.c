@@ -110,8 +110,10 @@ static enum vx_firmware get_firmware(lua_State *L)
         return VX_FIRMWARE_NONE;
     if (strcmp(name, "bios") == 0)
         return VX_FIRMWARE_BIOS;
+    if (strcmp(name, "uefi-secure") == 0)
+        return VX_FIRMWARE_UEFI_SECURE;
     if (strcmp(name, "uefi") != 0)
-        luaL_error(L, "field 'firmware' must be none, bios or uefi, not %s", name);
+        luaL_error(L, "field 'firmware' must be none, bios, uefi or uefi-secure, not %s", name);
     return VX_FIRMWARE_UEFI;
 }
 
@@ -124,7 +126,7 @@ static unsigned long long field_bytes(lua_State *L, const char *name)
 
 /* virt.xml{ name =, uuid =, arch =, machine =, accel = "tcg"|"kvm"|"hvf", emulator = path,
  * cpus =, memory = bytes, cpu_model =, cpu_features = { "aes", "-cx16" }, kernel =, initrd
- * =, append =, firmware = "none"|"bios"|"uefi", loader =, nvram =, ram = path, ram_private =
+ * =, append =, firmware = "none"|"bios"|"uefi"|"uefi-secure", loader =, nvram =, ram = path, ram_private =
  * bool, owner = "+uid:+gid", console_log = path, tb_cache = bytes, qemu_args = { ... },
  * disks = { { path =, format =, target =, cache =, serial =, readonly =, cdrom = } }, nics =
  * { { mac =, place =, restrict =, socket = path of a private network, forwards = { {

@@ -243,6 +243,31 @@ struct vx_call *vx_domain_block(struct vx_domain *domain, const char *target, vx
     return call_start(call, err);
 }
 
+static int eject_work(struct vx_call *call)
+{
+    unsigned flags = VIR_DOMAIN_AFFECT_CONFIG | VIR_DOMAIN_DEVICE_MODIFY_FORCE;
+
+    if (virDomainIsActive(call->vir_domain) == 1)
+        flags |= VIR_DOMAIN_AFFECT_LIVE;
+    if (virDomainUpdateDeviceFlags(call->vir_domain, call->text, flags) < 0)
+        return call_fail(call, "cannot take a medium out");
+    return 0;
+}
+
+struct vx_call *vx_domain_eject(struct vx_domain *domain, const char *arch, const char *target,
+                                vx_call_cb fn, void *arg, struct vx_err *err)
+{
+    struct vx_call *call = domain_call(domain, eject_work, fn, arg, err);
+    struct vx_buf xml = { 0 };
+
+    if (call == NULL)
+        return NULL;
+    drive_xml(&xml, arch, target);
+    call->text = vx_strdup(vx_buf_cstr(&xml));
+    vx_buf_free(&xml);
+    return call_start(call, err);
+}
+
 static int monitor_work(struct vx_call *call)
 {
     unsigned flags = call->flag ? VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP

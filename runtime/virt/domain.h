@@ -40,6 +40,10 @@ struct vx_call *vx_domain_xml(struct vx_domain *domain, bool inactive, vx_call_c
 /* block: of the disk whose target ("vda") or path is given. */
 struct vx_call *vx_domain_block(struct vx_domain *domain, const char *target, vx_call_cb fn,
                                 void *arg, struct vx_err *err);
+/* Takes the medium out of a drive, now and for the next starts; nothing is returned. target is the
+ * drive's: "sdb". */
+struct vx_call *vx_domain_eject(struct vx_domain *domain, const char *arch, const char *target,
+                                vx_call_cb fn, void *arg, struct vx_err *err);
 /* text: QEMU's answer. command is JSON as QMP takes it, or (human) a line for its human
  * monitor. */
 struct vx_call *vx_domain_monitor(struct vx_domain *domain, const char *command, bool human,

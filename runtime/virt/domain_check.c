@@ -63,7 +63,9 @@ int domain_desc_check(const struct vx_domain_desc *desc, struct vx_err *err)
         return vx_err_set(err, VX_USAGE, 0, "guest %s: loader and nvram go together",
                           desc->name);
     for (size_t i = 0; i < desc->disks_len; i++) {
-        if (desc->disks[i].path == NULL || desc->disks[i].format == NULL)
+        bool empty = desc->disks[i].path == NULL && !desc->disks[i].cdrom;
+
+        if (empty || desc->disks[i].format == NULL)
             return vx_err_set(err, VX_USAGE, 0, "guest %s: disk %zu wants a path and a format",
                               desc->name, i + 1);
     }

@@ -139,17 +139,39 @@ static const char *domain_type(const struct build *b)
     return is_tcg(b) ? "qemu" : b->desc->accel;
 }
 
+static bool is_uefi(const struct vx_domain_desc *desc)
+{
+    return desc->firmware == VX_FIRMWARE_UEFI || desc->firmware == VX_FIRMWARE_UEFI_SECURE;
+}
+
+static void add_boot_feature(struct build *b, xmlNodePtr firmware, const char *name,
+                             const char *enabled)
+{
+    xmlNodePtr feature = add_with(b, firmware, "feature", "enabled", enabled);
+
+    attr(b, feature, "name", name);
+}
+
 static void add_os(struct build *b)
 {
     const struct vx_domain_desc *desc = b->desc;
     xmlNodePtr os = add(b->domain, "os");
     xmlNodePtr type = NULL;
+    const char *secure = NULL;
 
-    if (desc->firmware == VX_FIRMWARE_UEFI && desc->loader == NULL)
+    if (is_uefi(desc) && desc->loader == NULL) {
         attr(b, os, "firmware", "efi");
+        secure = desc->firmware == VX_FIRMWARE_UEFI_SECURE ? "yes" : "no";
+    }
     type = add_text(b, os, "type", "hvm");
     attr(b, type, "arch", b->arch->libvirt);
     attr(b, type, "machine", desc->machine != NULL ? desc->machine : b->arch->machine);
+    if (secure != NULL) {
+        xmlNodePtr firmware = add(os, "firmware");
+
+        add_boot_feature(b, firmware, "enrolled-keys", secure);
+        add_boot_feature(b, firmware, "secure-boot", secure);
+    }
     if (desc->loader != NULL) {
         xmlNodePtr loader = add_text(b, os, "loader", desc->loader);
 
@@ -165,8 +187,8 @@ static void add_os(struct build *b)
 static void add_features(struct build *b)
 {
     const struct vx_domain_desc *desc = b->desc;
-    bool acpi = b->arch->acpi ||
-                (desc->firmware == VX_FIRMWARE_UEFI && strcmp(b->arch->name, "aarch64") == 0);
+    bool acpi = b->arch->acpi || (is_uefi(desc) && strcmp(b->arch->name, "aarch64") == 0);
+    bool smm = desc->firmware == VX_FIRMWARE_UEFI_SECURE && b->arch->acpi;
     bool cache = is_tcg(b) && desc->tb_cache > 0;
     xmlNodePtr features = NULL;
 
@@ -177,6 +199,8 @@ static void add_features(struct build *b)
         add(features, "acpi");
     if (b->arch->acpi)
         add(features, "apic");
+    if (smm)
+        add_with(b, features, "smm", "state", "on");
     if (cache)
         add_number(b, add(features, "tcg"), "tb-cache", desc->tb_cache >> 20, "MiB");
 }
@@ -243,7 +267,8 @@ static void add_disk(struct build *b, size_t i, unsigned boot)
     attr(b, driver, "cache", disk->cache);
     if (!disk->cdrom && !disk->readonly)
         attr(b, driver, "discard", "unmap");
-    add_with(b, node, "source", "file", disk->path);
+    if (disk->path != NULL)
+        add_with(b, node, "source", "file", disk->path);
     snprintf(target, sizeof target, "%cd%c", disk->cdrom ? 's' : 'v', (char)('a' + i));
     attr(b, add_with(b, node, "target", "dev", disk->target != NULL ? disk->target : target),
          "bus", bus);

@@ -13,10 +13,11 @@ enum vx_firmware {
     VX_FIRMWARE_NONE, /* a kernel is given; or the machine's own */
     VX_FIRMWARE_BIOS, /* the machine's own, said aloud */
     VX_FIRMWARE_UEFI, /* libvirt finds one; snapshots of a running guest do not work with it */
+    VX_FIRMWARE_UEFI_SECURE, /* one with secure boot, and the usual keys */
 };
 
 struct vx_disk_desc {
-    const char *path;
+    const char *path;   /* NULL: a cdrom with nothing in it */
     const char *format; /* "qcow2", "raw" */
     const char *target; /* "vda", or for a cdrom "sda"; NULL: the next free one */
     const char *cache;  /* libvirt's: "writeback", "unsafe", "none"; NULL: its default */

@@ -127,6 +127,9 @@ enum { SLOT_CARD = 0x10 };
 /* A value inside an option list, its commas doubled. */
 void qemu_value(struct vx_buf *buf, const char *value);
 void card_port(struct vx_buf *buf, const struct vx_arch *arch, unsigned slot);
+
+/* The description of a drive of an architecture with nothing in it. */
+void drive_xml(struct vx_buf *buf, const char *arch, const char *target);
 void card_netdev(struct vx_buf *buf, const struct vx_nic_desc *nic, size_t i);
 void card_device(struct vx_buf *buf, const struct vx_domain_desc *desc,
                  const struct vx_arch *arch, size_t i);

@@ -28,6 +28,10 @@ local function build_disks(self, what)
     for _, path in ipairs(spec.media) do
         disks[#disks + 1] = { path = path, format = "raw", cdrom = true, readonly = true }
     end
+    if self.seed_iso then
+        disks[#disks + 1] = { path = self.seed_iso, format = "raw", cdrom = true, readonly = true }
+        self.seed_drive = #disks
+    end
     return disks
 end
 
@@ -46,7 +50,7 @@ local function description(self, what)
         kernel = boot.kernel,
         initrd = boot.initrd,
         append = boot.append,
-        firmware = spec.firmware,
+        firmware = spec.firmware or boot.firmware or "none",
         ram = self.files:ram(what, spec.memory),
         console_log = self.console_log.path,
         tb_cache = spec.emulated and 256 * 1024 * 1024 or nil,

@@ -36,7 +36,7 @@ local function snapshots_work(guest)
             return false, ("its disk %s is %s, and a snapshot wants qcow2"):format(item.path, item.format)
         end
     end
-    if guest.spec.firmware == "uefi" then
+    if (guest.spec.firmware or guest.boot_files.firmware or ""):find "^uefi" then
         return false, "the variables of its UEFI firmware are in a file that cannot hold a snapshot"
     end
     return true

@@ -23,7 +23,7 @@ Guest.EMULATION_FACTOR = 3
 -- The verbs that have a file of their own; exec and copy are the same for any machine.
 for _, part in ipairs {
     "vm.transport", "vm.power", "vm.ready", "vm.ports", "vm.snapshot", "vm.link", "vm.template", "vm.exec", "vm.copy",
-    "vm.terminal",
+    "vm.install", "vm.terminal",
 } do
     for name, method in pairs(require(part).methods) do
         Guest[name] = method

@@ -64,6 +64,9 @@ end
 ---@return table boot
 function M.own(guest, run)
     local spec = guest.spec
+    if spec.cloud then
+        return require("vm.cloud").prepare(guest, run, {})
+    end
     local login
     if spec.ssh then
         login = {
@@ -89,7 +92,7 @@ function M.prepare(guest, run, what)
     if guest.spec.image == "seed" then
         return seed_guest(guest, run, what)
     elseif guest.spec.named then
-        return require("vm.named").prepare(guest, run, what)
+        return require("vm.named").prepare(guest, run)
     end
     return M.own(guest, run)
 end

@@ -101,20 +101,21 @@ end
 ---Makes what a guest of a named image boots from.
 ---@param guest vm.Guest
 ---@param run table from vm.run
----@param what string for messages
 ---@return table|nil login as vm.image.prepare returns it
 ---@return table boot
-function M.prepare(guest, run, what)
+function M.prepare(guest, run)
     local got = M.get(guest.spec)
     local entry = got.entry
     guest.image_file = { path = got.path, format = got.format }
     guest.package_manager = entry.packages
-    if entry.reach == "cloud-init" then
-        return require("vm.cloud").prepare(guest, run, what)
+    if entry.reach == "cloud-init" and not guest.spec.ssh then
+        return require("vm.cloud").prepare(guest, run, entry)
     elseif got.kernel and got.initrd and entry.reach == "ssh" then
         return direct(guest, run, got, entry)
     end
-    return require("vm.image").own(guest, run)
+    local login, boot = require("vm.image").own(guest, run)
+    boot.firmware = entry.firmware == "uefi" and "uefi" or nil
+    return login, boot
 end
 
 return M

@@ -161,6 +161,9 @@ function Guest:wait_ready(opts)
     else
         wait_ssh(self, self:transport("wait_ready", "ssh"), limit, deadline)
     end
+    if self.seed_iso then
+        require("vm.cloud").finish(self, deadline)
+    end
     require("vm.neighbours").settle(self, deadline - raw.task.now())
     return self
 end

@@ -136,12 +136,18 @@ local function unpack_all(work, tree, progress)
     return packages
 end
 
--- What apt says of a mirror that is being synced: its release file is newer than its lists, or its lists
--- than its packages, for hours.
-local function is_being_synced(err)
+---Whether this is what apt says of a mirror that is being synced: its release file is newer than its
+---lists, or its lists than its packages, for hours.
+---@param err any
+---@return boolean
+function M.is_being_synced(err)
     local said = errors.is(err) and err.stderr or ""
-    return said:find("unexpected size", 1, true) or said:find("Hash Sum mismatch", 1, true)
-        or said:find("404  Not Found", 1, true)
+    for _, sign in ipairs { "unexpected size", "Hash Sum mismatch", "404  Not Found" } do
+        if said:find(sign, 1, true) then
+            return true
+        end
+    end
+    return false
 end
 
 local function download(work, spec, suite, mirror, progress)
@@ -167,7 +173,7 @@ end
 function M.fetch(work, spec, progress)
     local mirror = M.mirror()
     local ok, err = pcall(download, work, spec, SUITE, mirror, progress)
-    if not ok and is_being_synced(err) then
+    if not ok and M.is_being_synced(err) then
         progress(("the mirror is being synced: what it has of %s does not fit together; trying %s")
             :format(SUITE, ALIAS))
         for _, folder in ipairs { "/state", "/cache", "/debs" } do

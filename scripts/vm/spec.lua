@@ -28,7 +28,8 @@ local GIB <const> = 1024 * MIB
 ---@field cpu? string|table model, or { model=, features = { "-avx" } }
 ---@field accel? string "kvm", "hvf" or "tcg"; the best there is unless told otherwise
 ---@field machine? string QEMU's machine type
----@field firmware? string "none", "bios" or "uefi"
+---@field firmware? string "none", "bios", "uefi" or "uefi-secure"; the image's
+---@field cloud? vm.CloudOptions what cloud-init in the image is told; it is told enough to log in without this
 ---@field panic? string "fail" (default) or "ignore": whether a kernel panic ends every wait
 ---@field ready? string what the console says when commands can be run
 ---@field ssh? table how commands reach it: { user=, key=, host_key=, password=, port= }
@@ -56,7 +57,8 @@ local create_spec = {
     cpu = "string|table",
     accel = { "string", one_of = { "kvm", "hvf", "tcg" } },
     machine = "string",
-    firmware = { "string", default = "none", one_of = { "none", "bios", "uefi" } },
+    firmware = { "string", one_of = { "none", "bios", "uefi", "uefi-secure" } },
+    cloud = "table",
     panic = { "string", default = "fail", one_of = { "fail", "ignore" } },
     ready = "string",
     ssh = "table",
@@ -268,6 +270,10 @@ function M.check(what, given)
     end
     for _, option in ipairs { "kernel", "initrd" } do
         spec[option] = spec[option] and existing_file(what, option, spec[option])
+    end
+    spec.cloud = spec.cloud and require("vm.cloud.data").check(what, spec.cloud)
+    if spec.cloud and (spec.image == nil or spec.image == "seed" or spec.ssh) then
+        fail(what, "option 'cloud' goes with an image that has cloud-init, and without option 'ssh'")
     end
     spec.memory = spec.memory or (spec.image == "seed" and 512 * MIB or 2 * GIB)
     spec.memory = (spec.memory + MIB - 1) // MIB * MIB

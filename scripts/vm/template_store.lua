@@ -30,7 +30,7 @@ local function keep_disk(from, to, run_dir)
     local chain = disk.chain(from)
     local lasting
     for i, item in ipairs(chain) do
-        if item.path:sub(1, #run_dir + 1) ~= run_dir .. "/" then
+        if item.path and item.path:sub(1, #run_dir + 1) ~= run_dir .. "/" then
             lasting = i
             break
         end

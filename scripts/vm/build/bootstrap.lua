@@ -81,13 +81,14 @@ end
 ---@param mirror string
 ---@param suite? string
 ---@param keyring? string the file with its keys, where it is not apt's own
+---@param bare? boolean without the updates
 ---@return string
-function M.sources(recipe, mirror, suite, keyring)
+function M.sources(recipe, mirror, suite, keyring, bare)
     suite = suite or recipe.suite
     local deb = "deb " .. (keyring and ("[signed-by=%s] "):format(keyring) or "")
     local lines = { ("%s%s %s main\n"):format(deb, mirror, suite) }
     local base = mirror:match "^(https?://deb%.debian%.org/debian)$"
-    if base and not recipe.rolling then
+    if base and not recipe.rolling and not bare then
         lines[2] = ("%s%s %s-updates main\n"):format(deb, base, suite)
         lines[3] = ("%s%s-security %s-security main\n"):format(deb, base, suite)
     end
@@ -172,6 +173,8 @@ local function command(recipe, mode, scripts, debs)
     return argv
 end
 
+-- Where there is memory for it, root unpacks into that: an installation is much waiting for disks otherwise,
+-- and what is in a mount namespace of its own is gone with its last process, however that ends.
 -- In a user namespace the disk is opened anew through its descriptor, as another user.
 local START <const> = [[
 truncate -s "$4" "$1"
@@ -180,52 +183,73 @@ exec 3<>"$1" 4>"$2"
 mode=$3
 shift 4
 if [ "$mode" = root ] && unshare --mount true 2>/dev/null; then
+    free=$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)
+    if [ "${free:-0}" -gt 4194304 ]; then
+        exec unshare --mount sh -c 'mount -t tmpfs -o mode=755,size=3g vmatrix "$TMPDIR" 2>/dev/null; exec "$@"' sh "$@"
+    fi
     exec unshare --mount "$@"
 fi
 exec "$@"
 ]]
 
----Makes a disk in the format raw, and unpacks the kernel's package and busybox.
----@param recipe vm.BuildRecipe
----@param work string an empty folder of ours
----@param opts { mirror?: string, progress: fun(line: string) }
----@return string disk the path
----@return string tree the folder with the kernel's files
-function M.run(recipe, work, opts)
-    local mode = M.check(recipe)
-    local mirror = opts.mirror or packages.mirror()
-    local debs = ("%s/debs/%s-%s"):format(host.cache_dir(), recipe.suite, recipe.deb_arch)
-    raise(fs.mkdir_p(debs))
-    local uuid = raise(raw.data.sha256(("vmatrix %s %s %s"):format(recipe.suite, recipe.arch,
+local function id_of(recipe)
+    local hex = raise(raw.data.sha256(("vmatrix %s %s %s"):format(recipe.suite, recipe.arch,
         table.concat(recipe.packages, " "))))
-        :gsub("^(........)(....).(...).(...)(............).*$", "%1-%2-4%3-8%4-%5")
+    return (hex:gsub("^(........)(....).(...).(...)(............).*$", "%1-%2-4%3-8%4-%5"))
+end
+
+-- One run of mmdebstrap; `bare`: without the release's updates.
+local function attempt(recipe, work, opts, bare)
     local epoch = math.tointeger(tonumber(os.getenv "SOURCE_DATE_EPOCH"))
-    local scripts = hooks.scripts(recipe, { sources = M.sources(recipe, mirror), uuid = uuid, epoch = epoch })
-    local tmp, closing = work_folder(work, mode)
+    local scripts = hooks.scripts(recipe, {
+        sources = M.sources(recipe, opts.mirror), uuid = id_of(recipe), epoch = epoch,
+    })
+    local tmp, closing = work_folder(work, opts.mode)
     local _ <close> = closing
-    local disk, out = work .. "/disk.raw", work .. "/kernel.tar"
-    local argv = { "sh", "-c", START, "sh", disk, out, mode, ("%d"):format(M.DISK_SIZE) }
-    local words = command(recipe, mode, scripts, debs)
+    fs.unlink(opts.disk)
+    local argv = { "sh", "-c", START, "sh", opts.disk, opts.out, opts.mode, ("%d"):format(M.DISK_SIZE) }
+    local words = command(recipe, opts.mode, scripts, opts.debs)
     table.move(words, 1, #words, #argv + 1, argv)
     local keyring = packages.keyring()
-    local sources = M.sources(recipe, mirror, nil, keyring)
+    local sources = M.sources(recipe, opts.mirror, nil, keyring, bare)
     if recipe.kernel_suite ~= recipe.suite then
-        sources = sources .. M.sources(recipe, mirror, recipe.kernel_suite, keyring)
+        sources = sources .. M.sources(recipe, opts.mirror, recipe.kernel_suite, keyring, bare)
     end
-    local ok, err = pcall(host.run, argv, {
+    host.run(argv, {
         stdin = sources,
         env = { LC_ALL = "C", TMPDIR = tmp, SOURCE_DATE_EPOCH = ("%d"):format(epoch or recipe.epoch) },
         on_output = follow(opts.progress),
         timeout = 4 * 3600,
     })
-    if not ok then
-        M.explain(err, recipe, mirror)
+end
+
+---Makes a disk in the format raw, and unpacks the kernel's package and busybox. While the updates of a
+---release are being synced on the mirror, it is built without them; apt in the guest has them all the same.
+---@param recipe vm.BuildRecipe
+---@param work string an empty folder of ours
+---@param given { mirror?: string, progress: fun(line: string) }
+---@return string disk the path
+---@return string tree the folder with the kernel's files
+function M.run(recipe, work, given)
+    local opts = {
+        mode = M.check(recipe), mirror = given.mirror or packages.mirror(), progress = given.progress,
+        debs = ("%s/debs/%s-%s"):format(host.cache_dir(), recipe.suite, recipe.deb_arch),
+        disk = work .. "/disk.raw", out = work .. "/kernel.tar",
+    }
+    raise(fs.mkdir_p(opts.debs))
+    local ok, err = pcall(attempt, recipe, work, opts)
+    if not ok and packages.is_being_synced(err) then
+        opts.progress "the mirror is being synced: building without the release's updates"
+        ok, err = pcall(attempt, recipe, work, opts, true)
     end
-    prune_debs(debs)
+    if not ok then
+        M.explain(err, recipe, opts.mirror)
+    end
+    prune_debs(opts.debs)
     raise(fs.mkdir_p(work .. "/tree"))
-    host.run({ "tar", "-C", work .. "/tree", "-xf", out }, { timeout = 600 })
-    raise(fs.unlink(out))
-    return disk, work .. "/tree"
+    host.run({ "tar", "-C", work .. "/tree", "-xf", opts.out }, { timeout = 600 })
+    raise(fs.unlink(opts.out))
+    return opts.disk, work .. "/tree"
 end
 
 ---Raises what went wrong in mmdebstrap, in words.
