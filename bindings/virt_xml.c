@@ -126,7 +126,8 @@ static unsigned long long field_bytes(lua_State *L, const char *name)
 
 /* virt.xml{ name =, uuid =, arch =, machine =, accel = "tcg"|"kvm"|"hvf", emulator = path,
  * cpus =, memory = bytes, cpu_model =, cpu_features = { "aes", "-cx16" }, kernel =, initrd
- * =, append =, firmware = "none"|"bios"|"uefi"|"uefi-secure", loader =, nvram =, ram = path, ram_private =
+ * =, append =, firmware = "none"|"bios"|"uefi"|"uefi-secure", loader =, nvram =, ram = path,
+ * ram_private =
  * bool, owner = "+uid:+gid", console_log = path, tb_cache = bytes, qemu_args = { ... },
  * disks = { { path =, format =, target =, cache =, serial =, readonly =, cdrom = } }, nics =
  * { { mac =, place =, restrict =, socket = path of a private network, forwards = { {

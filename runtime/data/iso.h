@@ -12,9 +12,9 @@ struct vx_iso_file {
     size_t len;
 };
 
-/* Writes an image with Joliet and Rock Ridge names, mode 0600: it may hold secrets. `volume` is what
- * the guest finds it by. The file appears under its name when it is whole, and is not synced: it
- * belongs to a guest. Blocks; any thread. */
+/* Writes an image with Joliet and Rock Ridge names, mode 0600: it may hold secrets. `volume` is
+ * what the guest finds it by. The file appears under its name when it is whole, and is not
+ * synced: it belongs to a guest. Blocks; any thread. */
 int vx_iso_write(const char *out, const char *volume, const struct vx_iso_file *files,
                  size_t count, struct vx_err *err);
 

@@ -127,8 +127,8 @@ function Guest:packages_by()
         end
         self.manager_found = self:output(table.concat(probes)):match "%l+"
     end
-    return self.manager_found or self:fail("unsupported", "install", "the guest has no package manager that is known: %s",
-        table.concat(ORDER, ", "))
+    return self.manager_found or self:fail("unsupported", "install",
+        "the guest has no package manager that is known: %s", table.concat(ORDER, ", "))
 end
 
 local function says(result, signs)
@@ -142,8 +142,8 @@ local function says(result, signs)
 end
 
 -- What it says when its lists are missing or old.
-local STALE = { "Unable to locate package", "has no installation candidate", "404  Not Found", "not found in package names",
-    "Unable to fetch some archives" }
+local STALE = { "Unable to locate package", "has no installation candidate", "404  Not Found",
+    "not found in package names", "Unable to fetch some archives" }
 
 local function last_lines(result)
     local lines = {}
@@ -195,7 +195,8 @@ function Guest:install(...)
     local function refresh()
         local result = lists and call(lists)
         if result and not result.ok then
-            self:fail("exit", "install", "the lists of packages could not be had by %s: %s", manager, last_lines(result))
+            self:fail("exit", "install", "the lists of packages could not be had by %s: %s", manager,
+                last_lines(result))
         end
     end
     if manager == "apt" and not self:exec("ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1").ok then

@@ -21,11 +21,14 @@ t.test("root_can_log_in_with_the_runs_key_and_the_host_has_its_own", function()
 end)
 
 t.test("everything_that_is_asked_for_is_in_the_config", function()
-    local got = config { keys = { "ssh-rsa CCCC me" }, packages = { "gcc" }, run = { "echo \"a: b\"", { "touch", "/x y" } },
-        hostname = "db", mounts = { { "/dev/vdb", "/data" } }, timezone = "Europe/Paris", grow = false }
+    local got = config { keys = { "ssh-rsa CCCC me" }, packages = { "gcc" },
+        run = { "echo \"a: b\"", { "touch", "/x y" } }, hostname = "db",
+        mounts = { { "/dev/vdb", "/data" } }, timezone = "Europe/Paris",
+        grow = false }
     t.equal(got.ssh_authorized_keys, { WHO.public, "ssh-rsa CCCC me" })
     t.equal({ got.packages, got.runcmd }, { { "gcc" }, { "echo \"a: b\"", { "touch", "/x y" } } })
-    t.equal({ got.hostname, got.timezone, got.growpart.mode, got.resize_rootfs }, { "db", "Europe/Paris", "off", false })
+    t.equal({ got.hostname, got.timezone, got.growpart.mode, got.resize_rootfs },
+        { "db", "Europe/Paris", "off", false })
     t.equal({ got.mounts, got.package_update }, { { { "/dev/vdb", "/data" } }, true })
 end)
 
@@ -42,7 +45,8 @@ t.test("the_users_own_data_stands_alone_or_as_a_part_of_its_own", function()
     t.equal(data.user_data("ours", "#!/bin/sh\n", true), "#!/bin/sh\n")
     local both = data.user_data("#cloud-config\n{}\n", "#cloud-config\na: ==vmatrix==\n", false)
     t.match(both, "^Content%-Type: multipart/mixed; boundary=\"==vmatrix===\"\n")
-    t.match(both, "text/cloud%-config; charset=\"utf%-8\"\nMIME%-Version: 1.0\nMerge%-Type: list%(append%).*a: ==vmatrix==\n")
+    t.match(both, "text/cloud%-config; charset=\"utf%-8\"\nMIME%-Version: 1.0\nMerge%-Type: list%(append%).*\n")
+    t.match(both, "a: ==vmatrix==\n")
     t.match(data.user_data("", "#!/bin/sh\n", false), "text/x%-shellscript")
     t.raises(function() data.user_data("", "hello", false) end, "usage", "#cloud%-config")
 end)

@@ -6,7 +6,8 @@ local install = require "vm.install"
 t.test("names_are_translated_and_each_is_asked_for_once", function()
     t.equal(install.translate("apt", { "gcc", "make", "pkg-config", "openssl-dev", "gcc" }),
         { "gcc", "make", "pkg-config", "libssl-dev" })
-    t.equal(install.translate("dnf", { "g++", "zlib1g-dev", "libssl-dev" }), { "gcc-c++", "zlib-devel", "openssl-devel" })
+    t.equal(install.translate("dnf", { "g++", "zlib1g-dev", "libssl-dev" }),
+        { "gcc-c++", "zlib-devel", "openssl-devel" })
     t.equal(install.translate("yum", { "libc6-dev" }), { "glibc-devel" })
     t.equal(install.translate("pacman", { "gcc", "g++", "python3" }), { "gcc", "python" })
     t.equal(install.translate("apk", { "build-essential", "libc-dev" }), { "build-base", "musl-dev" })

@@ -58,8 +58,8 @@ function M.check(what, given)
     end
     for i, mount in ipairs(cloud.mounts) do
         if type(mount) ~= "table" or #mount < 2 then
-            errors.fail("usage", "%s: mounts[%d]: a device and a folder expected, as in { \"/dev/vdb\", \"/data\" }", what,
-                i)
+            errors.fail("usage", "%s: mounts[%d]: a device and a folder expected, as in { \"/dev/vdb\", \"/data\" }",
+                what, i)
         end
         strings(("%s: mounts[%d]"):format(what, i), mount)
     end

@@ -71,8 +71,8 @@ function M.finish(guest, deadline)
     end
     local said = complaints(guest, left())
     if result.status == 1 or (result.status ~= 2 and said ~= "") then
-        guest:fail("exit", "wait_ready", "cloud-init ended with errors: %s; its log is /var/log/cloud-init-output.log in "
-            .. "the guest", said ~= "" and said or "it does not say which")
+        guest:fail("exit", "wait_ready", "cloud-init ended with errors: %s; its log is "
+            .. "/var/log/cloud-init-output.log in the guest", said ~= "" and said or "it does not say which")
     elseif result.status == 2 then
         raw.log.write("warn", guest.name, "cloud-init recovered from errors: " .. said)
     end

@@ -1,0 +1,72 @@
+-- Images of Debian that are built here, and booted to a first command. With VMATRIX_CHECK_ALL=1 every
+-- release and architecture that the manual names, each built twice and installed into, with a table of
+-- times at the end; otherwise those that take a few minutes.
+-- timeout: 14400
+local t = require "harness"
+local raw = require "vm.raw"
+local build = require "vm.build.image"
+local store = require "vm.images.store"
+local vm = require "vm"
+
+local ALL <const> = os.getenv "VMATRIX_CHECK_ALL" == "1"
+
+local CASES = {
+    { "debian-12", "x86_64" },
+    { "debian-13", "x86_64", init = "none" },
+    { "debian-13", "i386", init = "none" },
+}
+if ALL then
+    CASES = {
+        { "debian-11", "x86_64" }, { "debian-12", "x86_64" }, { "debian-13", "x86_64" },
+        { "debian-12", "aarch64" }, { "debian-13", "aarch64" }, { "debian-13", "riscv64" }, { "debian-13", "i386" },
+        { "debian-13", "x86_64", init = "none" }, { "debian-13", "riscv64", init = "none" },
+    }
+end
+
+local MACHINE = { i386 = "i686" }
+local times = {}
+
+local function forget(name, arch)
+    local note = store.named(name, arch)
+    local record = note and store.record(note.digest)
+    if record then
+        record.name, record.arch = name, arch
+        pcall(store.remove, record)
+    end
+end
+
+local function one(case)
+    local release, arch = case[1], case[2]
+    local name = ("check-%s-%s"):format(release, case.init or "systemd")
+    local _ <close> = setmetatable({}, { __close = function() forget(name, arch) end })
+    local started = vm.now()
+    local image = build.build(release, arch, { init = case.init, as = name })
+    local built = vm.now() - started
+    started = vm.now()
+    local guest <close> = vm.boot { image = name, arch = arch, memory = "512MiB", disk = "6GiB", timeout = 3000 }
+    local said = guest:output "uname -m; . /etc/os-release; echo $VERSION_ID; id -un; hostname"
+    local booted = vm.now() - started
+    t.equal(said, ("%s\n%s\nroot\n%s"):format(MACHINE[arch] or arch, release:match "%d+", guest.name))
+    t.check(tonumber(guest:output "df -k / | awk 'NR == 2 { print $2 }'") > 5 << 20, "the disk did not grow")
+    t.match(guest:output "cat /etc/machine-id", "^%x+$")
+    t.equal(guest:output "ls /etc/ssh | grep -c 'host.*key$'", "1", "keys that were baked in")
+    times[#times + 1] = ("%-10s %-8s %-8s build %7.1f s  boot to first command %6.1f s"):format(release, arch,
+        case.init or "systemd", built, booted)
+    if ALL then
+        guest:install("make", { timeout = 3000 })
+        t.match(guest:output "make --version", "GNU Make")
+        t.equal(build.build(release, arch, { init = case.init, as = name }).digest, image.digest, "built twice")
+    end
+    t.check(guest:stop { timeout = 600 } == "polite", "it did not power off when asked")
+end
+
+t.test("images_are_built_from_packages_and_boot_to_a_command_with_an_identity_of_their_own", function()
+    if not require("vm.host").which "mmdebstrap" then
+        t.skip "mmdebstrap is not installed"
+    end
+    vm.parallel(CASES, one, { limit = ALL and 1 or raw.fs.cpu_count() })
+    table.sort(times)
+    print(table.concat(times, "\n"))
+end)
+
+t.finish()
