@@ -4,7 +4,8 @@
 --
 -- Kernel command line: vmatrix.hostname=NAME; vmatrix.ethN=ADDRESS/PREFIX | none for each network
 -- card (eth0 has the address of QEMU's user-mode network unless told otherwise);
--- vmatrix.gateway=ADDRESS; vmatrix.dns=ADDRESS; vmatrix.user=NAME who logs in.
+-- vmatrix.gateway=ADDRESS; vmatrix.dns=ADDRESS; vmatrix.user=NAME who logs in; vmatrix.cdrom: a drive
+-- is waited for.
 return [==[
 #!/bin/sh
 export PATH=/usr/bin
@@ -18,6 +19,7 @@ give_up() {
     exec setsid -c sh </dev/console >/dev/console 2>&1
 }
 
+cdrom=no
 host=guest gateway=10.0.2.2 dns=10.0.2.3 user=root
 eth0=10.0.2.15/24
 read -r line </proc/cmdline
@@ -27,6 +29,7 @@ for word in $line; do
     vmatrix.gateway=*) gateway=${word#*=} ;;
     vmatrix.dns=*) dns=${word#*=} ;;
     vmatrix.user=*) user=${word#*=} ;;
+    vmatrix.cdrom) cdrom=yes ;;
     vmatrix.eth[0-9]=*)
         word=${word#vmatrix.}
         eval "${word%%=*}=\${word#*=}"
@@ -54,6 +57,16 @@ while [ ! -b /dev/vda ]; do
 done
 mkdir -p /root
 mount -t ext4 -o noinit_itable /dev/vda /root || give_up "the disk's file system cannot be mounted"
+
+# What looks for a drive before the disk's own system has loaded its modules.
+if [ $cdrom = yes ]; then
+    probe ahci sr_mod isofs
+    count=0
+    while [ ! -b /dev/sr0 ] && [ $count -lt 100 ]; do
+        count=$((count + 1))
+        sleep 0.1
+    done
+fi
 
 ip link set lo up
 for path in /sys/class/net/eth*; do

@@ -10,7 +10,7 @@ local raise = errors.raise
 
 local MODULES = {
     "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_scsi", "virtio_console", "virtio_rng",
-    "ext4", "crc32c_generic", "crc32c", "libcrc32c",
+    "ext4", "crc32c_generic", "crc32c", "libcrc32c", "ahci", "sr_mod", "isofs",
 }
 
 ---Writes the first file system; the same files give the same bytes.

@@ -36,7 +36,9 @@ function M.prepare(guest, run, entry)
     return {
         user = user, key = key.path, port = 22, host_key = not cloud.plain and host_key.public or nil,
     }, {
-        kernel = spec.kernel, initrd = spec.initrd, append = spec.append, ready = spec.ready,
+        -- A kernel that is started directly may look for the drive before it has its driver.
+        kernel = spec.kernel, initrd = spec.initrd,
+        append = spec.kernel and (spec.append or "") .. " ds=nocloud vmatrix.cdrom" or spec.append, ready = spec.ready,
         firmware = not spec.kernel and entry.firmware == "uefi" and "uefi" or nil, features = {},
     }
 end
