@@ -66,6 +66,7 @@ t.test("what command lines print is compared but for numbers and ids", function(
     t.equal(blocks.missing({ "run 20251125-1-ab: 4 tests", "...", "4 passed; 41 s" },
         "run 20261125-2-cd: 3 tests\npassed x\npassed y\n2 passed; 1.5 s\n"), nil)
     t.equal(blocks.missing({ "a", "b" }, "a\nc\n"), "b")
+    t.equal(blocks.missing({ "passed in 41 s", "x (1.2 s)" }, "passed in 1 min 58 s\nx (205 ms)\n"), nil)
     t.equal(blocks.missing({ "a ... c" }, "a b c\n"), nil)
     t.check(blocks.missing({ "a" }, "a\nb\n"), "more was printed than was said")
     t.equal(blocks.missing({ "a", "..." }, "a\nb\n"), nil)
