@@ -224,8 +224,9 @@ struct edit *edit_new(const struct edit_ops *ops, void *arg, struct vx_err *err)
     el_set(self->el, EL_EDITOR, "emacs");
     el_set(self->el, EL_SIGNAL, 0);
     el_set(self->el, EL_HIST, history, self->history);
-    el_set(self->el, EL_ADDFN, "vmatrix-complete", "Complete what stands before the cursor",
-           complete_key);
+    /* Wide: narrow ones are converted, and never freed. */
+    el_wset(self->el, EL_ADDFN, L"vmatrix-complete", L"Complete what stands before the cursor",
+            complete_key);
     set_keys(self->el);
     el_source(self->el, NULL);
     el_wset(self->el, EL_GETCFN, read_char);

@@ -46,6 +46,7 @@ M.commands = {
     { name = "doctor", help = "what this machine can do, and what it lacks", module = "vm.cmd_doctor" },
     { name = "images", help = "images of distributions: what there is, pull, build, lock", module = "vm.cmd_images" },
     { name = "test", help = "run a test matrix, write the reports", module = "vm.cmd_test" },
+    { name = "reopen", help = "a prompt with the guest that was kept of a test", module = "vm.cmd_reopen" },
     { name = "report", help = "the reports of a run, comparing two, the runs there are", module = "vm.cmd_report" },
     { name = "prune", help = "remove what killed runs have left, and what exceeds a cache", module = "vm.cmd_prune" },
     { name = "states", help = "the prepared states in the cache", module = "vm.cmd_states" },

@@ -12,7 +12,11 @@ local function start(args, opts)
         words[i] = "'" .. word .. "'"
     end
     local terminal = tmux.start(table.concat(words, " "), opts)
-    terminal:expect "vm>$"
+    local ok, err = pcall(terminal.expect, terminal, "vm>$")
+    if not ok then
+        terminal:__close()
+        error(err, 0)
+    end
     return terminal
 end
 

@@ -33,7 +33,7 @@ function M.start(line, opts)
     local self = setmetatable({ name = ("vmatrix-%d-%d"):format(vm.raw.fs.pid(), count) }, Terminal)
     local cols, rows = tostring(opts.cols or 80), tostring(opts.rows or 24)
     host.run(argv(self, opts.env or {}, "new-session", "-d", "-x", cols, "-y", rows, "sh", "-c",
-        line .. "; status=$?; echo; echo ended $status; read never"), { timeout = 30 })
+        line .. "; status=$?; echo; echo ended $status; sleep 1000"), { timeout = 30 })
     return self
 end
 

@@ -155,9 +155,9 @@ function M.place(text)
         end
         return place
     end
-    local path, word = text:match "^(.-)([%a_]?[%w_]*)$"
+    local path, word = text:match "^(.-)([%w_]*)$"
     place.word = word
-    if path:find "%d$" and word == "" or path:find "[%d]$" then
+    if word:find "^%d" then
         return { kind = "none", word = "" }
     end
     if path:find "[.:]%s*$" and not path:find "%.%.%s*$" then

@@ -159,6 +159,9 @@ function Session:may_leave()
     end
     local answer, why = self.editor:read(("%s end%s with this session (%s); leave? [y/N] "):format(
         #names == 1 and "one guest" or #names .. " guests", #names == 1 and "s" or "", table.concat(names, ", ")))
+    if why then
+        io.stdout:write "\n"
+    end
     return why == "end" or (answer or ""):find "^%s*[yY]" ~= nil
 end
 
@@ -180,7 +183,6 @@ function Session:loop()
                 if self:may_leave() then
                     return
                 end
-                io.stdout:write "\n"
             else
                 print "^C"
             end

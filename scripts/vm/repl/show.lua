@@ -75,7 +75,7 @@ local function block(text)
     local lines, at = {}, 1
     while at <= #shown and #lines < LINES do
         local stop = shown:find("\n", at, true) or #shown + 1
-        lines[#lines + 1] = M.text(shown:sub(at, stop - 1))
+        lines[#lines + 1] = M.text((shown:sub(at, stop - 1):gsub("\r$", "")))
         at = stop + 1
     end
     if at <= #text then

@@ -102,8 +102,11 @@ function M.sheller()
     end
 end
 
--- The folder of what was kept of a test: of its last attempt that was.
-local function find(test_id, run)
+---What was kept of a test: of its last attempt that was. Raises when there is nothing.
+---@param test_id string
+---@param run? string as vm.report.folder.find has it; the last one when absent
+---@return { folder: string, guests: string[], run: string, attempt: integer }
+function M.find(test_id, run)
     local path = require("vm.report.folder").find(run or "last")
     local found, ids, attempt = nil, {}, -1
     for _, file in ipairs(fs.glob(path .. "/kept/*/kept.json")) do
@@ -111,7 +114,8 @@ local function find(test_id, run)
         if ok and type(note) == "table" and type(note.test) == "string" and type(note.guests) == "table" then
             ids[#ids + 1] = note.test
             if note.test == test_id and (tonumber(note.attempt) or 0) > attempt then
-                found, attempt = { folder = file:match "^(.*)/[^/]*$", guests = note.guests }, note.attempt
+                attempt = note.attempt
+                found = { folder = file:match "^(.*)/[^/]*$", guests = note.guests, run = path, attempt = attempt }
             end
         end
     end
@@ -133,6 +137,18 @@ local function absolute(path)
     return errors.raise(fs.realpath(path))
 end
 
+---Starts copies of the guests that were kept. Waits.
+---@param found table from find
+---@return vm.Guest[] in the order of found.guests
+function M.wake(found)
+    local guests = {}
+    for i, name in ipairs(found.guests) do
+        local template = require("vm.template").open(absolute(("%s/%s"):format(found.folder, name)))
+        guests[i] = template:fork()
+    end
+    return guests
+end
+
 ---Opens what was kept of a test: a guest in the state that the test left, and its shell. The guest ends
 ---with the shell; what was kept stays as it is. Waits.
 ---@param test_id string
@@ -143,12 +159,8 @@ function M.reopen(test_id, run)
     if why then
         errors.fail("usage", "--reopen: %s", why)
     end
-    local found = find(test_id, run)
-    local guests = {}
-    for i, name in ipairs(found.guests) do
-        local template = require("vm.template").open(absolute(("%s/%s"):format(found.folder, name)))
-        guests[i] = template:fork()
-    end
+    local found = M.find(test_id, run)
+    local guests = M.wake(found)
     if #guests > 1 then
         for i, name in ipairs(found.guests) do
             io.stderr:write(("%s is guest %s\n"):format(name, guests[i].name))
@@ -165,7 +177,7 @@ end
 ---@param run? string
 ---@return integer code
 function M.discard(test_id, run)
-    local found = find(test_id, run)
+    local found = M.find(test_id, run)
     for _, name in ipairs(found.guests) do
         local path = ("%s/%s"):format(found.folder, name)
         if fs.exists(path) then
