@@ -102,7 +102,8 @@ for i = 1, 1000 do
 end
 local begun = vm.now()
 complete.answer("vm.bo", "")
-print(("%-48s %7.2f ms, once a session: the annotations are read"):format("the first completion", (vm.now() - begun) * 1000))
+print(("%-48s %7.2f ms, once a session: the annotations are read"):format("the first completion",
+    (vm.now() - begun) * 1000))
 local times = {}
 for i = 1, rounds do
     begun = vm.now()
