@@ -37,8 +37,8 @@ local function stand_in(guest, way)
     }
 end
 
--- What it boots from is its own from now on: the first may be deleted.
-local function own_files(fork)
+-- What it boots from is its own from now on: the first may be deleted. So is its name at later boots.
+local function own_files(fork, hostname)
     local changed, home = false, require("vm.run").open().dir
     local function own(path)
         if not path or path:match "^(.*)/guests/[^/]+/[^/]*$" ~= home
@@ -58,6 +58,10 @@ local function own_files(fork)
     end
     for _, item in ipairs(fork.desc.disks) do
         item.path = own(item.path) -- such as the medium that configures it
+    end
+    if hostname and fork.desc.append then
+        fork.desc.append = fork.desc.append:gsub("(vmatrix%.hostname=)[%w._-]+", "%1" .. fork.name)
+        fork.boot_files.append, changed = fork.desc.append, true
     end
     fork.desc.uuid = fork.domain:uuid()
     if changed then
@@ -127,7 +131,7 @@ function M.make(owner, guest, args)
         fork.fork_of:let_go()
         fork.fork_of = nil
         fork.domain:hmp("delvm " .. freeze.SNAPSHOT) -- its copy of what the first guest kept for it
-        own_files(fork)
+        own_files(fork, args.hostname ~= false)
         fork.kept, fork.created, fork.booted = true, os.time(), os.time()
         fork.known_ports = fork:forwards()
         adopt.save(owner.place, fork)
