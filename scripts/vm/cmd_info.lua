@@ -31,8 +31,8 @@ local function handler(opts, operands)
     line("name", entry.name)
     line("state", entry.state .. (entry.booted and os.date(" since %Y-%m-%d %H:%M:%S", entry.booted) or ""))
     line("image", entry.image or "-")
-    line("machine", ("%s (%s), %d cpus, %s"):format(entry.arch, entry.accel, entry.cpus,
-        progress.bytes(entry.memory)))
+    line("machine", ("%s (%s), %d cpu%s, %s"):format(entry.arch, entry.accel, entry.cpus,
+        entry.cpus == 1 and "" or "s", progress.bytes(entry.memory)))
     line("process", entry.pid or "-")
     for _, port in ipairs(entry.ports) do
         line("port", ("%s:%d -> %d%s"):format(port.address, port.host, port.guest, port.udp and " (udp)" or ""))

@@ -80,7 +80,7 @@ t.test("what_cannot_be_run_is_125_and_a_name_that_is_none_says_the_nearest", fun
     t.equal(run({ "exec", "dev", "--cwd", "/nowhere", "--", "true" }).status, 125)
     local result = run { "exec", "dve", "--", "true" }
     t.equal(result.status, 125)
-    t.match(result.stderr, "there is no guest \"dve\"; did you mean 'dev'%?, and no image of that name")
+    t.match(result.stderr, "there is no guest and no image \"dve\"; did you mean 'dev'%?")
     t.match(run({ "exec", "dev", "-m", "1GiB", "--", "true" }).stderr, "'%-%-memory' is for a new guest of an image")
     result = run { "info", "nobody" }
     t.equal(result.status, 3)

@@ -100,7 +100,7 @@ function M.guest_or_image(text, opts)
         local bar <close> = progress.start("boot " .. text) -- luacheck: ignore 211
         return require("vm.default").boot(create), true
     elseif not name then
-        local err = errors.new("notfound", why .. ", and no image of that name")
+        local err = errors.new("notfound", (why:gsub("^there is no guest ", "there is no guest and no image ")))
         err.no_guest = true
         error(err, 0)
     end
