@@ -60,6 +60,11 @@ local function one(case)
     t.check(guest:stop { timeout = 600 } == "polite", "it did not power off when asked")
 end
 
+do -- the run and its connection are there from now on
+    local _ <close> = vm.create { image = "seed", memory = "256MiB" }
+end
+t.baseline()
+
 t.test("images_are_built_from_packages_and_boot_to_a_command_with_an_identity_of_their_own", function()
     if not require("vm.host").which "mmdebstrap" then
         t.skip "mmdebstrap is not installed"
