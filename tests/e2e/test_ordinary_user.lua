@@ -33,13 +33,26 @@ t.test("an_ordinary_user_boots_stops_snapshots_and_leaves_nothing", function()
     give(source .. "harness.lua", home .. "/tests/")
     give(source .. "e2e/test_lifecycle.lua", home .. "/tests/")
     host.run { "chown", "-R", USER, home }
-    local result = host.run({
-        "setpriv", "--reuid", USER, "--regid", "nogroup", "--clear-groups", "--reset-env",
-        "env", "HOME=" .. home, "XDG_CACHE_HOME=" .. home .. "/cache", "TMPDIR=" .. home,
-        "LUA_PATH=" .. home .. "/tests/?.lua", home .. "/vmatrix", home .. "/tests/test_lifecycle.lua",
-    }, { check = false, timeout = 500, cwd = home })
-    t.equal(result.status, 0, result.stdout .. result.stderr)
-    t.match(result.stdout, " 0 failed")
+    local function as_user(...)
+        local result = host.run({
+            "setpriv", "--reuid", USER, "--regid", "nogroup", "--clear-groups", "--reset-env",
+            "env", "HOME=" .. home, "XDG_CACHE_HOME=" .. home .. "/cache", "TMPDIR=" .. home,
+            "LUA_PATH=" .. home .. "/tests/?.lua", home .. "/vmatrix", ...,
+        }, { check = false, timeout = 500, cwd = home })
+        t.equal(result.status, 0, result.stdout .. result.stderr)
+        return result.stdout
+    end
+    t.match(as_user(home .. "/tests/test_lifecycle.lua"), " 0 failed")
+    t.match(as_user("-e", [[
+        local net <close> = vm.network()
+        local list = vm.parallel({ "one", "two" }, function(name)
+            return vm.boot { image = "seed", name = name, memory = "256MiB", nics = { net, "nat" } }
+        end)
+        list[1]:run "ping -c 1 -W 30 two"
+        local base <close> = list[2]:template()
+        local fork <close> = base:fork { name = "three" }
+        print(fork.origin.how, fork:output "id -un")
+    ]]), "live\troot\n")
     -- Nothing of that user's runs on, and no folder of a run is left.
     local left = host.run({ "pgrep", "-u", USER, "-f", home }, { check = false })
     t.equal(left.stdout, "")

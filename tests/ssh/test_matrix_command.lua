@@ -117,6 +117,39 @@ t.test("an_interrupt_ends_the_run_in_order_and_the_reports_are_written", functio
     t.match(assert(fs.read(folder .. "/junit.xml", 1 << 20)), "interrupted")
 end)
 
+t.test("a_second_interrupt_ends_a_teardown_that_hangs_and_verdicts_stay", function()
+    local folder = project("twice", [[
+        a = { priority = 1, run = function(m) m:run "true" end },
+        b = function()
+            local hanging <close> = setmetatable({}, { __close = function() vm.sleep(25) print "closed" end })
+            vm.sleep(60)
+        end,]])
+    local argv = cli.argv { "test", "--jobs", "1" }
+    local process <close> = assert(vm.raw.process.start { argv = argv, cwd = folder })
+    local results = folder .. "/.vmatrix/runs/last/results"
+    cli.wait_for("a verdict", function() return #(fs.list(results) or {}) > 0 end, 60)
+    local presses <close> = vm.closing(vm.spawn(function()
+        for _ = 1, 100 do
+            vm.sleep(0.2)
+            process:kill(2)
+        end
+    end))
+    local said, started = "", vm.now()
+    while true do
+        local stream, text = process:read(30)
+        if not stream then
+            break
+        end
+        said = said .. text
+    end
+    t.equal(process:wait(30), 130)
+    t.check(vm.now() - started < 20 and not said:find "closed", said)
+    t.match(said, "forced to end")
+    local found = outcomes(folder) -- what was not written is interrupted for every report, too
+    t.check(found["n=1:a"] == "passed" or found["n=2:a"] == "passed", "a verdict was lost")
+    t.check(found["n=1:b"] ~= "passed" and found["n=2:b"] ~= "passed")
+end)
+
 t.test("what_the_command_line_says_counts_more_than_the_matrix", function()
     local folder = project("override", [[
         slow = { timeout = "1h", retries = 3, run = function() vm.sleep(30) end },]])
