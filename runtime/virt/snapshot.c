@@ -11,18 +11,22 @@
 #include "runtime/base/buf.h"
 #include "runtime/virt/internal.h"
 
-/* What libvirt says when a disk cannot hold a snapshot names the disk but no way out. */
+/* What libvirt says when a snapshot cannot be kept names what is in the way but no way out. */
 static int snapshot_fail(struct vx_call *call, const char *what)
 {
     size_t len = 0;
+    const char *remedy =
+        "; snapshots are kept inside qcow2 disks: give the guest's writable disks that "
+        "format or make them read-only, or copy the disks of the stopped guest instead";
 
     call_fail(call, what);
+    if (strstr(call->err.msg, "pflash") != NULL)
+        remedy =
+            "; the variables of UEFI firmware are in a file that cannot hold one: freeze "
+            "the guest as a template and fork that, or boot it without firmware = \"uefi\"";
     len = strlen(call->err.msg);
     if (call->err.kind == VX_UNSUPPORTED)
-        snprintf(
-            call->err.msg + len, sizeof call->err.msg - len,
-            "; snapshots are kept inside qcow2 disks: give the guest's writable disks that "
-            "format or make them read-only, or copy the disks of the stopped guest instead");
+        snprintf(call->err.msg + len, sizeof call->err.msg - len, "%s", remedy);
     return -1;
 }
 
