@@ -128,7 +128,7 @@ t.test("a_second_interrupt_ends_a_teardown_that_hangs_and_verdicts_stay", functi
     local process <close> = assert(vm.raw.process.start { argv = argv, cwd = folder })
     local results = folder .. "/.vmatrix/runs/last/results"
     cli.wait_for("a verdict", function() return #(fs.list(results) or {}) > 0 end, 60)
-    local presses <close> = vm.closing(vm.spawn(function()
+    local _ <close> = vm.closing(vm.spawn(function()
         for _ = 1, 100 do
             vm.sleep(0.2)
             process:kill(2)
