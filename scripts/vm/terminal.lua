@@ -104,9 +104,28 @@ end
 -- alternate screen, a hidden cursor, colours, keys of its own.
 local RESET <const> = "\27[?1049l\27[?25h\27[?1l\27>\27[?1000l\27[?2004l\27[0m\r\n"
 
+-- A program's question to the terminal (where the cursor is, what the terminal is) is answered as if by
+-- keys: an answer that comes when the program is gone is not for whoever reads next. QUESTION is of
+-- ECMA-48's DSR and DA; seconds that a question is remembered for, and that its answer may take.
+local QUESTION <const>, REMEMBERED <const>, ANSWER <const> = "\27%[[%d;>=?]*[cn]", 1, 0.1
+local asked = -math.huge
+
 local function say(text)
+    if text:find(QUESTION) then
+        asked = raw.task.now()
+    end
     io.stdout:write(text)
     io.stdout:flush()
+end
+
+local function drop_answers(input)
+    local until_then = raw.task.now() + ANSWER
+    while raw.task.now() - asked < REMEMBERED do
+        local left = until_then - raw.task.now()
+        if left <= 0 or input:read(left) == "" then
+            return
+        end
+    end
 end
 
 -- Runs `listen` while keys go to `write`; what it returned, or nil when the keys left.
@@ -121,17 +140,23 @@ local function with_terminal(listen, write, look, ended)
         end
     end })
     local listening = task.spawn(listen)
-    local typing <close> = task.closing(task.spawn(function() -- luacheck: ignore 211
+    local typist = task.spawn(function()
         left = type_in(input, write, look)
         if left then
             listening:cancel(errors.new("cancelled", "left by ~."))
         elseif ended then
             ended()
         end
-    end))
+    end)
+    local typing <close> = task.closing(typist) -- luacheck: ignore 211
     local ok, results = pcall(function()
         return table.pack(listening:join())
     end)
+    if left or ok then
+        typist:cancel()
+        typist:ended()
+        drop_answers(input)
+    end
     if left then
         return nil
     elseif not ok then

@@ -118,7 +118,7 @@ local faults = {
         fs.unlink(folder .. "/disk1.qcow2")
     end },
     { "a_damaged_description", "format", "its description is damaged", function(folder)
-        rewrite(folder, "template.json", function(text) return (text:gsub('"cpus":2', '"cpus":3')) end)
+        rewrite(folder, "template.json", function(text) return (text:gsub('"cpus":%d', '"cpus":9')) end)
     end },
     { "another_qemu", "unsupported", "it was made by QEMU 1%.2%.3, and this is", function(folder)
         redescribe(folder, function(info) info.qemu = "1.2.3" end)
