@@ -220,7 +220,8 @@ t.test("a built seed is used again without any work, and a damaged one is not us
         end
         local function list()
             local env = { XDG_CACHE_HOME = folder }
-            return host.run({ os.getenv("VMATRIX"), "images", "list" }, { env = env }).stdout:match("seed +x86_64[^\n]*")
+            local said = host.run({ os.getenv("VMATRIX"), "images", "list" }, { env = env }).stdout
+            return said:match("seed +x86_64[^\n]*")
         end
         t.check(list():find(copy, 1, true), list())
         local bytes = assert(fs.read(image.initrd))
