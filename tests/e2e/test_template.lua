@@ -112,7 +112,9 @@ local faults = {
         rewrite(folder, "state", function(text) return text:sub(1, 100) end)
     end },
     { "a_damaged_device_state", "format", "its file state is damaged", function(folder)
-        rewrite(folder, "state", function(text) return text:sub(1, 1000) .. "x" .. text:sub(1002) end)
+        rewrite(folder, "state", function(text)
+            return text:sub(1, 1000) .. string.char(text:byte(1001) ~ 255) .. text:sub(1002)
+        end)
     end },
     { "a_missing_disk", "format", "its file disk1.qcow2 is gone", function(folder)
         fs.unlink(folder .. "/disk1.qcow2")
