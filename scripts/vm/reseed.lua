@@ -64,7 +64,8 @@ function M.program(arch)
     return elf_head .. load .. code
 end
 
--- Bytes as a word for printf, in single quotes. It is part of a command line, so it is kept short.
+-- Bytes as a word for printf, in single quotes. It is part of a command line, so it is kept short. Another
+-- word may follow, which begins with a digit.
 local function octal(bytes)
     local out = {}
     for at = 1, #bytes do
@@ -72,7 +73,7 @@ local function octal(bytes)
         if c:find "[%w/.,:+=_]" then
             out[at] = c
         else
-            local digit_follows = bytes:find("^[0-7]", at + 1)
+            local digit_follows = at == #bytes or bytes:find("^[0-7]", at + 1)
             out[at] = (digit_follows and "\\%03o" or "\\%o"):format(c:byte())
         end
     end

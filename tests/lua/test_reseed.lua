@@ -80,6 +80,16 @@ t.test("any bytes reach the pool as they are, in any shell", function()
     end
 end)
 
+t.test("bytes that begin with a digit stand behind the program as they are", function()
+    local bytes = "7" .. ("0x"):rep(20)
+    for _, arch in ipairs(ARCHES) do
+        local script = reseed.script(arch, bytes)
+        local b, program = script:match "^b='([^\n]*)'\n", script:match "printf '([^']*)'\"%$b\""
+        local said = host.run({ "sh", "-c", ("printf '%s''%s'"):format(program, b) }, {}).stdout
+        t.equal(said, reseed.program(arch) .. bytes, arch)
+    end
+end)
+
 t.test("every architecture has a program of a few hundred bytes for its machine", function()
     local machines = { aarch64 = 183, armhf = 40, i386 = 3, ppc64le = 21, riscv64 = 243, s390x = 22, x86_64 = 62 }
     for _, arch in ipairs(ARCHES) do
