@@ -11,9 +11,9 @@ assert(raw.fs.mkdir_p(bin))
 cli.script("bin/vmatrix", ("#!/bin/sh\nexec env %s '%s' \"$@\"\n"):format(
     table.concat(cli.argv({}), " ", 2, #cli.argv({}) - 1), cli.binary))
 host.run { "chmod", "755", bin .. "/vmatrix" }
-assert(raw.fs.mkdir_p(cli.folder .. "/work"))
-cli.script("work/build_it.lua", "")
-cli.script("work/with space.lua", "")
+assert(raw.fs.mkdir_p(cli.folder .. "/here"))
+cli.script("here/build_it.lua", "")
+cli.script("here/with space.lua", "")
 
 local function need(program)
     if host.which(program) then
@@ -40,7 +40,7 @@ local function open(argv, load)
     local self = setmetatable({ server = ("%s/tmux-%d"):format(cli.folder, servers) }, Shell)
     host.run { "env", "PATH=" .. bin .. ":" .. os.getenv "PATH", "HOME=" .. cli.folder, "LC_ALL=C.UTF-8",
         "tmux", "-S", self.server, "-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", "-c",
-        cli.folder .. "/work", table.unpack(argv) }
+        cli.folder .. "/here", table.unpack(argv) }
     tmux(self, "send-keys", "-l", load)
     tmux(self, "send-keys", "Enter")
     self:wait "loaded %d"
@@ -82,7 +82,7 @@ local function try_all(shell)
     shell:completes("vmatrix test --format=mark", "vmatrix test --format=markdown")
     shell:completes("vmatrix build", "vmatrix build_it.lua")
     shell:completes("vmatrix with", "vmatrix with\\ space.lua")
-    shell:completes("vmatrix report --runs ../wo", "vmatrix report --runs ../work/")
+    shell:completes("vmatrix report --runs ../he", "vmatrix report --runs ../here/")
 end
 
 t.test("bash completes commands, options, their values and files", function()
@@ -102,7 +102,7 @@ t.test("fish completes commands, options, their values and files", function()
     local function completes(typed)
         local out = host.run({ "env", "PATH=" .. bin .. ":" .. os.getenv "PATH", "HOME=" .. cli.folder, "fish", "-N",
             "-c", "vmatrix completion fish | source; complete -C '" .. typed .. "'" },
-            { cwd = cli.folder .. "/work" }).stdout
+            { cwd = cli.folder .. "/here" }).stdout
         return out:gsub("\t[^\n]*", "")
     end
     t.equal(completes "vmatrix pru", "prune\n")
@@ -111,7 +111,7 @@ t.test("fish completes commands, options, their values and files", function()
     t.equal(completes "vmatrix test --keep ", "always\nfailed\nnever\n")
     t.equal(completes "vmatrix test --format=mark", "--format=markdown\n")
     t.match(completes "vmatrix build", "build_it.lua")
-    t.match(completes "vmatrix report --runs ../wo", "%.%./work/")
+    t.match(completes "vmatrix report --runs ../he", "%.%./here/")
 end)
 
 t.test("another shell is refused, with the nearest one", function()

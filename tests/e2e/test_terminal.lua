@@ -100,7 +100,7 @@ t.test("a_guest_at_the_prompt_shell_editor_console_and_ctrl_c", function()
 
     -- Leaving asks, since the guest would be lost.
     at:press "C-d"
-    at:expect "one guest ends with this session %(one%); leave%? %[y/N%]$"
+    at:expect "one guest ends with this prompt %(one%); leave%? %[y/N%]$"
     at:enter "n"
     at:expect "%] n\nvm>$"
     at:press "C-d"

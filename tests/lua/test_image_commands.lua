@@ -293,7 +293,7 @@ t.test("verify reads everything, says what is damaged, and removes it when told 
     local path = good("path mine-1@x86_64"):gsub("\n", "")
     local stat = fs.stat(path)
     assert(fs.chmod(path, 420))
-    sshd.sh([[touch -r "$1" "$1.time"; printf XXXXXXXX | dd of="$1" bs=1 seek=5000 conv=notrunc status=none
+    sshd.sh([[touch -r "$1" "$1.time"; printf damaged. | dd of="$1" bs=1 seek=5000 conv=notrunc status=none
         touch -r "$1.time" "$1"; rm "$1.time"]], path)
     t.equal(fs.stat(path).mtime_ns, stat.mtime_ns) -- as a disk that forgets would do it
     local result = images "verify"

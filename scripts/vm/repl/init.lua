@@ -157,7 +157,7 @@ function Session:may_leave()
     if #names == 0 then
         return true
     end
-    local answer, why = self.editor:read(("%s end%s with this session (%s); leave? [y/N] "):format(
+    local answer, why = self.editor:read(("%s end%s with this prompt (%s); leave? [y/N] "):format(
         #names == 1 and "one guest" or #names .. " guests", #names == 1 and "s" or "", table.concat(names, ", ")))
     if why then
         io.stdout:write "\n"
