@@ -128,7 +128,7 @@ static unsigned long long field_bytes(lua_State *L, const char *name)
  * cpus =, memory = bytes, cpu_model =, cpu_features = { "aes", "-cx16" }, kernel =, initrd
  * =, append =, firmware = "none"|"bios"|"uefi"|"uefi-secure", loader =, nvram =, ram = path,
  * ram_private =
- * bool, owner = "+uid:+gid", console_log = path, tb_cache = bytes, qemu_args = { ... },
+ * bool, owner = "+uid:+gid", console_log = path, disk_io =, tb_cache = bytes, qemu_args = { ... },
  * disks = { { path =, format =, target =, cache =, serial =, readonly =, cdrom = } }, nics =
  * { { mac =, place =, restrict =, socket = path of a private network, forwards = { {
  * host_addr =, host_port =, guest_port =, udp = } } } }, card_slots = how many such cards
@@ -166,6 +166,7 @@ int l_virt_xml(lua_State *L)
     desc.ram_private = field_bool(L, 1, "ram_private", false);
     desc.owner = field_string(L, 1, "owner", NULL);
     desc.console_log = field_string(L, 1, "console_log", NULL);
+    desc.disk_io = field_string(L, 1, "disk_io", NULL);
     desc.tb_cache = field_bytes(L, "tb_cache");
     desc.cpu_features = field_strings(L, 1, "cpu_features");
     desc.qemu_args = field_strings(L, 1, "qemu_args");

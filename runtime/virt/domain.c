@@ -65,6 +65,19 @@ long domain_pid(const char *root, const char *name)
     return pid;
 }
 
+/* A daemon's QEMU may be denied what ours is allowed. */
+static int start_fail(struct vx_call *call)
+{
+    size_t len = 0;
+
+    call_fail(call, "cannot start");
+    len = strlen(call->err.msg);
+    if (strstr(call->err.msg, "io_uring") != NULL)
+        snprintf(call->err.msg + len, sizeof call->err.msg - len,
+                 "; set VMATRIX_DISK_IO=threads to do without it");
+    return -1;
+}
+
 static int start_work(struct vx_call *call)
 {
     unsigned flags = 0;
@@ -74,7 +87,7 @@ static int start_work(struct vx_call *call)
     if (call->flags & VX_START_AUTODESTROY)
         flags |= VIR_DOMAIN_START_AUTODESTROY;
     if (virDomainCreateWithFlags(call->vir_domain, flags) < 0)
-        return call_fail(call, "cannot start");
+        return start_fail(call);
     reaper_know(call->root, call->guest);
     return 0;
 }

@@ -265,6 +265,8 @@ static void add_disk(struct build *b, size_t i, unsigned boot)
     driver = add_with(b, node, "driver", "name", "qemu");
     attr(b, driver, "type", disk->format);
     attr(b, driver, "cache", disk->cache);
+    if (disk->path != NULL)
+        attr(b, driver, "io", b->desc->disk_io);
     if (!disk->cdrom && !disk->readonly)
         attr(b, driver, "discard", "unmap");
     if (disk->path != NULL)

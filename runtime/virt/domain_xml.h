@@ -64,10 +64,11 @@ struct vx_domain_desc {
     enum vx_firmware firmware;
     const char *loader; /* UEFI: code and variables, given rather than found; both or none */
     const char *nvram;
-    const char *ram_path;        /* the file that is its RAM; NULL: none */
-    bool ram_private;            /* the file is not written: a fork's copy-on-write */
-    const char *owner;           /* "+uid:+gid" that QEMU runs as; NULL: libvirt's choice */
-    const char *console_log;     /* what the serial line printed is appended; NULL: not kept */
+    const char *ram_path;    /* the file that is its RAM; NULL: none */
+    bool ram_private;        /* the file is not written: a fork's copy-on-write */
+    const char *owner;       /* "+uid:+gid" that QEMU runs as; NULL: libvirt's choice */
+    const char *console_log; /* what the serial line printed is appended; NULL: not kept */
+    const char *disk_io; /* how QEMU does its disks: "threads", "io_uring"; NULL: its default */
     unsigned long long tb_cache; /* bytes of translated code under tcg; 0: QEMU's default */
     const struct vx_disk_desc *disks;
     size_t disks_len;

@@ -1,6 +1,7 @@
 -- Which accelerator can run an architecture here: kvm, hvf, or emulation (tcg).
 local raw = require "vm.raw"
 local host = require "vm.host"
+local probe = require "vm.probe"
 
 local M = {}
 
@@ -9,37 +10,12 @@ local function is_native(arch)
     return arch == own or (own == "x86_64" and arch == "i386") or (own == "aarch64" and arch == "armhf")
 end
 
--- What the answer of a probe depends on: the machine's boot, the device's owner, and the emulator.
-local function probe_key(emulator)
-    local boot = raw.fs.read("/proc/sys/kernel/random/boot_id", 100) or ""
-    local stat = raw.fs.stat(emulator)
-    return ("%s %d %d"):format(boot:gsub("%s", ""), raw.fs.uid(), stat and stat.mtime // 1 or 0)
-end
-
 -- /dev/kvm may be there and yet be of no use (inside some virtual machines): QEMU is asked to make a
--- virtual cpu, once a boot of this host.
+-- virtual cpu.
 local function probe_kvm(arch, emulator)
-    local folder = host.cache_dir() .. "/qemu"
-    local file = ("%s/kvm-%s"):format(folder, arch.name)
-    local key = probe_key(emulator)
-    local known = raw.fs.read(file, 4096)
-    if known and known:sub(1, #key + 1) == key .. "\n" then
-        return known:sub(#key + 2)
-    end
-    local ok, result = pcall(host.run, {
-        emulator, "-accel", "kvm", "-cpu", "max", "-machine", arch.machine, "-nodefaults", "-display", "none",
-        "-S", "-monitor", "stdio",
-    }, { stdin = "quit\n", timeout = 20, check = false })
-    local reason = ""
-    if not ok then
-        reason = tostring(result)
-    elseif result.status ~= 0 or result.signal ~= 0 then
-        reason = result.stderr:match("error: ([^\n]*)") or result.stderr:match("^([^\n]*)") or ""
-        reason = "QEMU cannot use it: " .. (reason ~= "" and reason or ("signal %d"):format(result.signal))
-    end
-    raw.fs.mkdir_p(folder, 448) -- 0700
-    raw.fs.write_atomic(file, key .. "\n" .. reason)
-    return reason
+    local reason = probe.refusal("kvm-" .. arch.name, emulator,
+        { "-accel", "kvm", "-cpu", "max", "-machine", arch.machine })
+    return reason and "/dev/kvm is there, but " .. reason
 end
 
 ---Why kvm cannot be used for an architecture here, or nil when it can.
@@ -62,8 +38,7 @@ function M.why_not_kvm(arch)
     if not emulator then
         return ("%s is not installed"):format(arch.emulator)
     end
-    local reason = probe_kvm(arch, emulator)
-    return reason ~= "" and "/dev/kvm is there, but " .. reason or nil
+    return probe_kvm(arch, emulator)
 end
 
 ---The accelerators that can run an architecture here, the best first; "tcg" is always there.

@@ -2,6 +2,7 @@
 local raw = require "vm.raw"
 local cards = require "vm.cards"
 local console = require "vm.console"
+local disk_io = require "vm.disk_io"
 local errors = require "vm.errors"
 local Guest = require "vm.guest"
 local options = require "vm.options"
@@ -55,6 +56,7 @@ local function description(self, what)
         console_log = self.console_log.path,
         tb_cache = spec.emulated and 256 * 1024 * 1024 or nil,
         disks = build_disks(self, what),
+        disk_io = disk_io.choose(spec.arch, self.emulator),
         nics = cards.describe(self),
         card_slots = spec.card_slots,
         owner = self.connection.local_daemon and ("+%d:+%d"):format(raw.fs.uid(), raw.fs.gid()) or nil,

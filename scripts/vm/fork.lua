@@ -2,6 +2,7 @@
 local raw = require "vm.raw"
 local cards = require "vm.cards"
 local create = require "vm.create"
+local disk_io = require "vm.disk_io"
 local errors = require "vm.errors"
 local options = require "vm.options"
 local shallow = require "vm.shallow"
@@ -89,6 +90,7 @@ local function build(self, template, run, label)
     desc.name, desc.uuid = self.name, nil
     desc.console_log = self.console_log.path
     desc.disks = build_disks(self, info.desc, way, label)
+    desc.disk_io = disk_io.choose(self.arch, self.emulator)
     desc.nics = cards.describe(self)
     if desc.nvram then
         local nvram = self.files:path("nvram")

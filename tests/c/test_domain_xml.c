@@ -88,6 +88,7 @@ static struct vx_domain_desc full(const char *arch)
         .append = "console=any \"quoted\" <x>",
         .ram_path = "/dev/shm/a,b/ram",
         .console_log = "/logs/console.log",
+        .disk_io = "io_uring",
         .tb_cache = 256ULL << 20,
         .disks = disks,
         .disks_len = 3,
