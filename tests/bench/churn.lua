@@ -1,5 +1,6 @@
--- Starts and closes guests in a row and looks for what grows: processes, descriptors, files, memory.
--- Run: vmatrix tests/bench/churn.lua [COUNT [WARM_UP]]     (100 and 100 unless told otherwise)
+-- Starts and closes guests, or forks, in a row and looks for what grows: processes, descriptors, files,
+-- memory.
+-- Run: vmatrix tests/bench/churn.lua [COUNT [WARM_UP [fork]]]     (100 and 100 unless told otherwise)
 local vm = require "vm"
 local fs = vm.raw.fs
 
@@ -54,10 +55,24 @@ local function median(list)
     return list[(#list + 1) // 2]
 end
 
+local function boot()
+    return vm.boot { image = "seed", name = "churn", memory = "256MiB", wait = "none" }
+end
+
+local make = boot
+if arg[3] == "fork" then
+    local base = vm.boot { image = "seed", memory = "256MiB" }:template()
+    function make()
+        local fork = base:fork()
+        fork:run "true"
+        return fork
+    end
+end
+
 local starts, closes, before = {}, {}, nil
 for i = 1, count + warm_up do
     local t0 = vm.now()
-    local guest = vm.boot { image = "seed", name = "churn", memory = "256MiB", wait = "none" }
+    local guest = make()
     local t1 = vm.now()
     guest:close()
     if i > warm_up then
@@ -69,8 +84,8 @@ end
 local after = measure()
 
 local worst = math.max(table.unpack(closes))
-print(("%d guests: create and start p50 %.3f s; close p50 %.3f s, worst %.3f s"):format(
-    count, median(starts), median(closes), worst))
+print(("%d %s: p50 of making one %.3f s; close p50 %.3f s, worst %.3f s"):format(
+    count, arg[3] == "fork" and "forks, each with a command" or "guests, created and started", median(starts), median(closes), worst))
 for _, name in ipairs { "children", "descriptors", "files", "memory" } do
     print(("%-12s %10d before, %10d after"):format(name, before[name], after[name]))
 end

@@ -1,6 +1,6 @@
 -- What a fork costs, beside a boot of the same guest and QEMU started by hand.
--- Run: vmatrix tests/bench/fork.lua [ROUNDS [ARCH]]; 10 rounds take about a minute. With "soak" as the
--- third argument 200 forks are made and closed in a row, and what they left is counted.
+-- Run: vmatrix tests/bench/fork.lua [ROUNDS [ARCH]]; 10 rounds take about a minute. (What many in a row
+-- leave behind: churn.lua with "fork".)
 local vm = require "vm"
 local raw = vm.raw
 local fs = raw.fs
@@ -182,25 +182,4 @@ do
 end
 show("revert in place", reverts)
 
-if arg[3] == "soak" then
-    local function count()
-        collectgarbage()
-        local _, err = raw.fs.list "/proc/self/fd"
-        local status = fs.read "/proc/self/status" or ""
-        return { fds = err and 0 or #fs.list "/proc/self/fd", kib = tonumber(status:match "VmRSS:%s+(%d+)") or 0,
-            files = #(fs.list(require("vm.run").open().dir .. "/guests") or {}) }
-    end
-    local function make(n)
-        for _ = 1, n do
-            local fork <close> = base:fork()
-            fork:run "true"
-        end
-    end
-    make(40)
-    local before = count()
-    make(200)
-    local after = count()
-    print(("200 forks in a row: descriptors %+d, files %+d, memory %+d KiB"):format(after.fds - before.fds,
-        after.files - before.files, after.kib - before.kib))
-end
 base:close()
