@@ -181,9 +181,13 @@ t.test("forks_on_a_network_have_addresses_of_their_own_and_see_each_other", func
     t.raises(function() netted:fork { networks = { "lan" } } end, "usage", "networks%[1%]")
 end)
 
-for _, arch in ipairs { "aarch64", "riscv64" } do
-    t.test("a_fork_of_" .. arch .. "_with_more_disks_and_cpus_works", function()
-        local guest = frozen { name = "far-" .. arch, arch = arch, cpus = arch == "riscv64" and 1 or 4,
+for arch, size in pairs {
+    aarch64 = { cpus = 4, memory = "4GiB" },
+    riscv64 = { cpus = 1, memory = "256MiB" },
+    x86_64 = { cpus = 1, memory = "128MiB" },
+} do
+    t.test(("a_fork_of_%s_with_more_disks_%d_cpus_and_%s_works"):format(arch, size.cpus, size.memory), function()
+        local guest = frozen { name = "far-" .. arch, arch = arch, cpus = size.cpus, memory = size.memory,
             disks = { "1GiB" } }
         guest:run "echo more | dd of=/dev/vdb conv=sync 2>/dev/null; sync"
         local far <close> = guest:template()
