@@ -46,6 +46,12 @@ local ARCHES = {
         memory_min = 128 * MIB, features = { power_button = false, panic_event = false } },
     armhf = { deb_arch = "armhf", kernel = "linux-image-armmp", append = "console=ttyAMA0",
         memory_min = 128 * MIB, features = { power_button = true, panic_event = false } },
+    -- Debian 13 has no kernel for it any more. What this one finds behind virtio_pci, which is a module of it, is
+    -- not there yet when devices are looked for.
+    i386 = { deb_arch = "i386", kernel = "linux-image-686", kernel_suite = "bookworm",
+        append = "console=ttyS0 no_timer_check",
+        always = { "virtio_net", "virtio_blk", "virtio_scsi", "virtio_console", "virtio_rng", "ahci", "sr_mod" },
+        memory_min = 128 * MIB, features = { power_button = true, panic_event = true } },
     ppc64le = { deb_arch = "ppc64el", kernel = "linux-image-powerpc64le", append = "console=hvc0",
         memory_min = 256 * MIB, features = { power_button = false, panic_event = true } },
     riscv64 = { deb_arch = "riscv64", kernel = "linux-image-riscv64", append = "console=ttyS0",
@@ -95,7 +101,7 @@ end
 local function recipe_key(spec, agent)
     local packages, modules = table.concat(packages_of(agent), " "), table.concat(MODULES, " ")
     local parts = { FORMAT, spec.deb_arch, spec.kernel, packages, modules,
-        (require "vm.seed_init") }
+        (require "vm.seed_init"), spec.always and table.concat(spec.always, " ") }
     return (raise(data.sha256(table.concat(parts, "\0"))):sub(1, 12))
 end
 
@@ -187,7 +193,7 @@ end
 function M.assemble(folder, arch, tree, packages, agent)
     local manifest = { format = FORMAT, arch = arch, packages = packages, files = {} }
     raise(fs.write_atomic(folder .. "/kernel", M.read_kernel(tree, arch)))
-    local entries = initramfs.entries(tree, MODULES, arch, agent)
+    local entries = initramfs.entries(tree, MODULES, arch, agent, ARCHES[arch].always)
     raise(data.cpio(folder .. "/initramfs.cpio.gz", entries, { compress = "gzip" }))
     for i, name in ipairs { "kernel", "initramfs.cpio.gz" } do
         local path = folder .. "/" .. name
@@ -207,6 +213,7 @@ function M.fetch(arch, work, progress, agent)
     return require("vm.seed_packages").fetch(work, {
         deb_arch = spec.deb_arch,
         kernel = spec.kernel,
+        kernel_suite = spec.kernel_suite,
         packages = packages_of(agent),
     }, progress or function() end)
 end

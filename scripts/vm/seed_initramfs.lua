@@ -238,11 +238,16 @@ end
 ---@param wanted string[] the names of kernel modules
 ---@param arch string
 ---@param agent? boolean with the guest agent
+---@param always? string[] further modules, loaded whatever devices there are
 ---@return table[]
-function M.entries(source, wanted, arch, agent)
+function M.entries(source, wanted, arch, agent, always)
     local tree = {}
     local programs = {}
     add_base(tree)
+    if always then
+        wanted = table.move(always, 1, #always, #wanted + 1, table.move(wanted, 1, #wanted, 1, {}))
+        tree.init.data = tree.init.data:gsub("modprobe %-qa \"%$@\"", "%0 " .. table.concat(always, " "))
+    end
     for i, program in ipairs { PROGRAMS[1], PROGRAMS[2], PROGRAMS[3], agent and AGENT or nil } do
         local data = read(source .. "/" .. program[1])
         add_file(tree, program[2], data, 493)

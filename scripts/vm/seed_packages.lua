@@ -66,7 +66,8 @@ local function host_settings()
     return result.stdout
 end
 
-local function write_config(work, deb_arch, keyring, mirror, suite)
+-- `kernel_suite`: an older release, which has the kernel where the suite has none. What both have is the suite's.
+local function write_config(work, deb_arch, keyring, mirror, suite, kernel_suite)
     local lines = {
         "Dir::Etc::main \"/dev/null\";",
         "Dir::Etc::parts \"/dev/null\";",
@@ -84,12 +85,18 @@ local function write_config(work, deb_arch, keyring, mirror, suite)
         "Acquire::Languages \"none\";",
         host_settings(),
     }
+    if kernel_suite then
+        lines[#lines + 1] = ("APT::Default-Release \"%s\";"):format(suite)
+    end
     for _, folder in ipairs { "/state/lists/partial", "/cache/archives/partial", "/debs" } do
         raise(fs.mkdir_p(work .. folder))
     end
     raise(fs.write_atomic(work .. "/status", ""))
-    raise(fs.write_atomic(work .. "/sources.list",
-        ("deb [arch=%s signed-by=%s] %s %s main\n"):format(deb_arch, keyring, mirror, suite)))
+    local sources = {}
+    for i, name in ipairs { suite, kernel_suite } do
+        sources[i] = ("deb [arch=%s signed-by=%s] %s %s main\n"):format(deb_arch, keyring, mirror, name)
+    end
+    raise(fs.write_atomic(work .. "/sources.list", table.concat(sources)))
     raise(fs.write_atomic(work .. "/apt.conf", table.concat(lines, "\n") .. "\n"))
 end
 
@@ -133,6 +140,9 @@ local function unpack_all(work, tree, progress)
             raise(fs.unlink(path))
         end
     end
+    if fs.exists(tree .. "/lib/modules") then -- where kernels of older releases have them
+        raise(fs.rename(tree .. "/lib/modules", tree .. "/usr/lib/modules"))
+    end
     return packages
 end
 
@@ -151,7 +161,7 @@ function M.is_being_synced(err)
 end
 
 local function download(work, spec, suite, mirror, progress)
-    write_config(work, spec.deb_arch, check_host(), mirror, suite)
+    write_config(work, spec.deb_arch, check_host(), mirror, suite, spec.kernel_suite)
     progress(("reading the package lists of Debian %s for %s from %s"):format(suite, spec.deb_arch, mirror))
     apt(work, { "apt-get", "update", "-q", "--error-on=any" })
     if not is_suite(work) then
@@ -166,7 +176,7 @@ end
 ---checks the archive's signature and every package's digest. From a mirror that is being synced they are
 ---taken under the suite's alias, where the same release may be there as a whole, if an older one.
 ---@param work string
----@param spec { deb_arch: string, kernel: string, packages: string[] }
+---@param spec { deb_arch: string, kernel: string, kernel_suite?: string, packages: string[] }
 ---@param progress fun(line: string)
 ---@return string tree the folder with their files
 ---@return { name: string, version: string, sha256: string }[] packages

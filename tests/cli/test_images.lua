@@ -26,7 +26,7 @@ t.test("help is on standard output and names the architectures", function()
         local result = images(table.unpack(args))
         t.equal({ result.status, result.stderr }, { 0, "" })
         t.match(result.stdout, "usage: vmatrix images build seed")
-        t.match(result.stdout, "aarch64, armhf, ppc64le, riscv64, s390x, x86_64")
+        t.match(result.stdout, "aarch64, armhf, i386, ppc64le, riscv64, s390x, x86_64")
     end
 end)
 

@@ -12,6 +12,7 @@ local fs, data = raw.fs, raw.data
 local MACHINES = {
     aarch64 = { "-machine", "virt", "-cpu", "max,pauth-impdef=on" },
     armhf = { "-machine", "virt,highmem=off", "-cpu", "max", program = "arm", uname = "armv7l" },
+    i386 = { "-machine", "q35", "-cpu", "max", uname = "i686", pvpanic = { "-device", "pvpanic" } },
     ppc64le = { "-machine", "pseries,x-vof=on", program = "ppc64" },
     riscv64 = { "-machine", "virt" },
     s390x = { "-cpu", "max,vx=off", bus = "ccw" },
@@ -52,7 +53,7 @@ local function start(folder, arch, extra)
     assert(fs.write_atomic(folder .. "/login", login.private, 384))
     assert(fs.write_atomic(folder .. "/known", "guest " .. host_key.public .. "\n"))
     local argv = { program, "-accel", "tcg,tb-size=256", "-m", tostring(image.memory_min // 2 ^ 20 | 0),
-        "-smp", arch == "riscv64" and "1" or "2", -- see scripts/vm/spec.lua
+        "-smp", (arch == "riscv64" or arch == "i386") and "1" or "2", -- see scripts/vm/spec.lua
         "-nodefaults", "-display", "none", "-no-reboot", "-kernel", image.kernel, "-initrd", folder .. "/initrd",
         "-append", image.append .. " vmatrix.hostname=box",
         "-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",
@@ -176,7 +177,7 @@ for _, arch in ipairs(seed.arches()) do
         with_folder(function(folder)
             local guest = start(folder, arch)
             local _ <close> = guest.process
-            local button = arch == "armhf" or arch == "s390x" or arch == "x86_64"
+            local button = ({ armhf = true, i386 = true, s390x = true, x86_64 = true })[arch] or false
             t.equal(guest.image.features.power_button, button)
             wait_console(guest, guest.image.ready)
             local asked = raw.task.now()
