@@ -84,8 +84,9 @@ end
 local after = measure()
 
 local worst = math.max(table.unpack(closes))
-print(("%d %s: p50 of making one %.3f s; close p50 %.3f s, worst %.3f s"):format(
-    count, arg[3] == "fork" and "forks, each with a command" or "guests, created and started", median(starts), median(closes), worst))
+print(("%d %s: p50 of making one %.3f s; close p50 %.3f s, worst %.3f s"):format(count,
+    arg[3] == "fork" and "forks, each with a command" or "guests, created and started",
+    median(starts), median(closes), worst))
 for _, name in ipairs { "children", "descriptors", "files", "memory" } do
     print(("%-12s %10d before, %10d after"):format(name, before[name], after[name]))
 end
