@@ -7,6 +7,8 @@
 #include "bindings/error.h"
 #include "bindings/modules.h"
 
+#define LIST_TYPE "vm.raw.json.list"
+
 enum { DEPTH_MAX = 200 };
 
 static void push_json(lua_State *L, const json_t *value)
@@ -92,13 +94,26 @@ static lua_Integer count_keys(lua_State *L, int index)
     return count;
 }
 
+/* Whether it is a list also when it is empty. */
+static bool is_list(lua_State *L, int index)
+{
+    bool found = false;
+
+    if (!lua_getmetatable(L, index))
+        return false;
+    luaL_getmetatable(L, LIST_TYPE);
+    found = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return found;
+}
+
 static json_t *table_to_json(lua_State *L, int index, int depth, const char **why)
 {
     lua_Integer length = luaL_len(L, index);
-    json_t *out = length > 0 ? json_array() : json_object();
+    json_t *out = length > 0 || is_list(L, index) ? json_array() : json_object();
     bool failed = false;
 
-    if (length > 0 && count_keys(L, index) != length) {
+    if (json_is_array(out) && count_keys(L, index) != length) {
         *why = "a list that has other keys, too, or holes";
         failed = true;
     }
@@ -109,7 +124,7 @@ static json_t *table_to_json(lua_State *L, int index, int depth, const char **wh
         failed = item == NULL || json_array_append_new(out, item) != 0;
         lua_pop(L, 1);
     }
-    if (length == 0) {
+    if (json_is_object(out)) {
         lua_pushnil(L);
         while (!failed && lua_next(L, index) != 0) {
             json_t *item = NULL;
@@ -168,8 +183,18 @@ static json_t *to_json(lua_State *L, int index, int depth, const char **why)
     }
 }
 
-/* json.encode(value): a table with [1] is a list, an empty one an object; keys are sorted. Returns
- * the text, or nil, err. */
+/* json.list(table): marks a table that is a list also when it is empty; returns it. */
+static int l_json_list(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    luaL_newmetatable(L, LIST_TYPE);
+    lua_setmetatable(L, 1);
+    return 1;
+}
+
+/* json.encode(value): a table with [1] is a list, an empty one an object, unless it was marked;
+ * keys are sorted. Returns the text, or nil, err. */
 static int l_json_encode(lua_State *L)
 {
     const char *why = NULL;
@@ -196,6 +221,7 @@ static int l_json_encode(lua_State *L)
 static const luaL_Reg functions[] = {
     { "decode", l_json_decode },
     { "encode", l_json_encode },
+    { "list", l_json_list },
     { NULL, NULL },
 };
 

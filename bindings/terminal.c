@@ -1,5 +1,6 @@
 /* vm.raw.terminal: how large a terminal is, and keys as they are typed. */
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -10,12 +11,14 @@
 #include "bindings/error.h"
 #include "bindings/modules.h"
 #include "bindings/task.h"
+#include "runtime/loop/signal.h"
 
 #define RAW_TYPE "vm.raw.terminal.raw"
 
 struct l_raw_mode {
     int fd; /* -1: closed */
-    struct termios before;
+    struct termios before, wanted;
+    struct vx_signal *continued;
 };
 
 static int push_errno(lua_State *L, const char *what)
@@ -47,6 +50,31 @@ static int release_raw(lua_State *L)
     if (mode->fd >= 0)
         tcsetattr(mode->fd, TCSADRAIN, &mode->before);
     mode->fd = -1;
+    vx_signal_free(mode->continued);
+    mode->continued = NULL;
+    return 0;
+}
+
+/* Whoever has stopped the program, its shell has set the terminal as it likes meanwhile. */
+static void continued(int signum, void *arg)
+{
+    struct l_raw_mode *mode = arg;
+
+    (void)signum;
+    tcsetattr(mode->fd, TCSADRAIN, &mode->wanted);
+}
+
+/* suspend(): stops the program, as Ctrl-Z does where it makes a signal; the terminal is as it was
+ * until the program goes on. */
+static int raw_suspend(lua_State *L)
+{
+    struct l_raw_mode *mode = luaL_checkudata(L, 1, RAW_TYPE);
+
+    if (mode->fd < 0)
+        return luaL_error(L, "the terminal's settings were put back already");
+    tcsetattr(mode->fd, TCSADRAIN, &mode->before);
+    vx_signal_suspend();
+    tcsetattr(mode->fd, TCSADRAIN, &mode->wanted);
     return 0;
 }
 
@@ -56,22 +84,25 @@ static int l_terminal_raw(lua_State *L)
 {
     int fd = (int)luaL_optinteger(L, 1, 0);
     struct l_raw_mode *mode = lua_newuserdatauv(L, sizeof *mode, 0);
-    struct termios wanted;
+    struct vx_err err;
 
     mode->fd = -1;
+    mode->continued = NULL;
     luaL_setmetatable(L, RAW_TYPE);
     if (tcgetattr(fd, &mode->before) != 0)
         return push_errno(L, "read the terminal's settings");
-    wanted = mode->before;
-    cfmakeraw(&wanted);
-    if (tcsetattr(fd, TCSADRAIN, &wanted) != 0)
+    mode->wanted = mode->before;
+    cfmakeraw(&mode->wanted);
+    if (tcsetattr(fd, TCSADRAIN, &mode->wanted) != 0)
         return push_errno(L, "change the terminal's settings");
     mode->fd = fd;
-    return 1;
+    mode->continued = vx_signal_new(task_loop(L), SIGCONT, continued, mode, &err);
+    return mode->continued != NULL ? 1 : l_push_fail(L, &err);
 }
 
 static const luaL_Reg raw_methods[] = {
     { "close", release_raw },
+    { "suspend", raw_suspend },
     { NULL, NULL },
 };
 

@@ -28,6 +28,8 @@ struct edit {
     bool hidden;    /* and the input line is not on the screen */
     bool half_line; /* what was written meanwhile did not end its line */
     bool stopped;   /* ops->next said so */
+    bool answered;  /* the end of the input was typed last */
+    int ahead;      /* bytes that were typed before the line was edited; -1: not known yet */
 };
 
 static struct edit *self_of(EditLine *el)
@@ -131,11 +133,28 @@ static void go_to_end(const struct edit *self)
 
 /* --- reading ------------------------------------------------------------------------------ */
 
+/* A key for the end of the input (Ctrl-D) that is typed while a line runs, so that the terminal
+ * takes whole lines, becomes a NUL in Linux's queue of what is not read yet. One that ended the
+ * last line answers no further question: whoever typed it has not seen it. */
+static void take_end(struct edit *self, char *byte)
+{
+    cc_t key = self->before.c_cc[VEOF];
+
+    if (self->ahead <= 0)
+        return;
+    self->ahead--;
+    if (*byte == '\0' && !self->answered && key != _POSIX_VDISABLE)
+        *byte = (char)key;
+}
+
 /* One character from as many bytes as it takes; what is no character is dropped. */
 static int read_char(EditLine *el, wchar_t *out)
 {
     struct edit *self = self_of(el);
 
+    /* libedit has set the terminal by now. */
+    if (self->ahead < 0 && ioctl(STDIN_FILENO, FIONREAD, &self->ahead) != 0)
+        self->ahead = 0;
     for (;;) {
         char byte = '\0';
         int got = self->ops.next(self->arg, &byte);
@@ -147,6 +166,7 @@ static int read_char(EditLine *el, wchar_t *out)
                 go_to_end(self);
             return got;
         }
+        take_end(self, &byte);
         used = mbrtowc(out, &byte, 1, &self->decoder);
         if (used == 1 || used == 0)
             return 1;
@@ -255,9 +275,11 @@ enum edit_end edit_gets(struct edit *self, const char *prompt, char **line)
     self->prompt = vx_strdup(prompt);
     self->stopped = self->hidden = false;
     self->active = true;
+    self->ahead = -1;
     memset(&self->decoder, 0, sizeof self->decoder);
     text = el_gets(self->el, &count);
     self->active = false;
+    self->answered = text == NULL && !self->stopped;
     if (text == NULL || count <= 0 || self->stopped)
         return self->stopped || (text == NULL && count < 0) ? EDIT_STOP : EDIT_EOF;
     len = (size_t)count;
@@ -363,10 +385,19 @@ void edit_restore(const struct edit *self)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &self->before);
 }
 
+void edit_leave(struct edit *self)
+{
+    edit_hide(self);
+    if (self->active)
+        el_set(self->el, EL_PREP_TERM, 0);
+}
+
 void edit_again(struct edit *self)
 {
     if (!self->active)
         return;
+    /* libedit does nothing for a mode that it believes to be set. */
+    el_set(self->el, EL_PREP_TERM, 0);
     el_set(self->el, EL_PREP_TERM, 1);
     self->hidden = true;
     self->half_line = false;

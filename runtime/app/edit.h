@@ -52,10 +52,14 @@ void edit_resize(struct edit *self);
  * (whole lines, or NULL) below the input. */
 void edit_complete(struct edit *self, size_t drop, const char *insert, const char *listing);
 
-/* The terminal as it was when the editor was made, for a program that is about to end or to be
- * stopped. Safe in a signal handler. */
+/* The terminal as it was when the editor was made, for a program that is about to end. Safe in
+ * a signal handler. */
 void edit_restore(const struct edit *self);
-/* Goes on after edit_restore; only while a line is edited. */
+
+/* Before the program is stopped: the input line goes away, and the terminal is as before. */
+void edit_leave(struct edit *self);
+/* The program goes on: the terminal is the editor's again, and edit_show draws the line. Both
+ * only do something while a line is edited, and are harmless when repeated. */
 void edit_again(struct edit *self);
 
 #endif

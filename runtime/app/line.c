@@ -48,7 +48,7 @@ static struct {
     struct vx_loop *loop;
     pthread_t thread;
     struct vx_watch *watch; /* while a line is edited */
-    struct vx_signal *resized, *stopped;
+    struct vx_signal *resized, *stopped, *continued;
     struct l_read *read;
     struct task *task; /* that an interrupt cancels; held by the editor's user value */
     struct l_wait *interrupts, *completer;
@@ -217,16 +217,22 @@ static void resized(int signum, void *arg)
     edit_resize(self.edit);
 }
 
-/* Ctrl-Z: the shell that started us gets a terminal as it was. */
-static void stopped(int signum, void *arg)
+/* Whoever stopped us, its shell has set the terminal as it likes meanwhile, and it may have
+ * another size. */
+static void continued(int signum, void *arg)
 {
     (void)signum;
     (void)arg;
-    if (self.watch != NULL)
-        edit_hide(self.edit);
-    edit_restore(self.edit);
-    kill(0, SIGSTOP);
     edit_again(self.edit);
+    edit_resize(self.edit);
+}
+
+/* Ctrl-Z: the shell that started us gets a terminal as it was. */
+static void stopped(int signum, void *arg)
+{
+    edit_leave(self.edit);
+    vx_signal_suspend();
+    continued(signum, arg);
 }
 
 /* --- log lines ------------------------------------------------------------------------------ */
@@ -268,8 +274,9 @@ static int editor_close(lua_State *L)
     vx_log_sink(NULL);
     vx_signal_free(self.resized);
     vx_signal_free(self.stopped);
+    vx_signal_free(self.continued);
     edit_free(self.edit);
-    self.resized = self.stopped = NULL;
+    self.resized = self.stopped = self.continued = NULL;
     self.edit = NULL;
     self.task = NULL;
     return 0;
@@ -463,14 +470,24 @@ static int l_line_open(lua_State *L)
     self.loop = task_loop(L);
     self.resized = vx_signal_new(self.loop, SIGWINCH, resized, NULL, NULL);
     self.stopped = vx_signal_new(self.loop, SIGTSTP, stopped, NULL, NULL);
+    self.continued = vx_signal_new(self.loop, SIGCONT, continued, NULL, NULL);
     vx_log_sink(take_log);
     self.open = 1;
+    return 1;
+}
+
+/* version(): that of libedit, in figures and dots, as the program was built with: the library
+ * does not say its own. */
+static int l_line_version(lua_State *L)
+{
+    lua_pushliteral(L, VX_EDIT_VERSION);
     return 1;
 }
 
 static const luaL_Reg functions[] = {
     { "open", l_line_open },
     { "run", l_line_run }, /* in line_run.c */
+    { "version", l_line_version },
     { NULL, NULL },
 };
 

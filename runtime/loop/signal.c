@@ -1,5 +1,7 @@
 #include "runtime/loop/signal.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "runtime/base/buf.h"
@@ -50,4 +52,23 @@ void vx_signal_free(struct vx_signal *sig)
         return;
     vx_alive_remove(&sig->alive);
     uv_close((uv_handle_t *)&sig->uv, closed);
+}
+
+void vx_signal_suspend(void)
+{
+    struct sigaction usual = { 0 };
+    struct sigaction listening = { 0 };
+    sigset_t stop;
+    sigset_t mask;
+
+    usual.sa_handler = SIG_DFL;
+    sigemptyset(&usual.sa_mask);
+    sigaction(SIGTSTP, &usual, &listening);
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTSTP);
+    pthread_sigmask(SIG_UNBLOCK, &stop, &mask);
+    /* To this thread: another one might take it later, when it would be listened to again. */
+    pthread_kill(pthread_self(), SIGTSTP);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    sigaction(SIGTSTP, &listening, NULL);
 }

@@ -13,4 +13,8 @@ struct vx_signal *vx_signal_new(struct vx_loop *loop, int signum, vx_signal_cb f
                                 struct vx_err *err);
 void vx_signal_free(struct vx_signal *sig);
 
+/* Stops this process as Ctrl-Z does, whoever listens to that signal; returns when it goes on. A
+ * process that no shell would ever continue (an orphaned group) is not stopped. Loop thread. */
+void vx_signal_suspend(void);
+
 #endif

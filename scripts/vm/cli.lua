@@ -71,7 +71,7 @@ function M.usage()
     for _, command in ipairs(M.commands) do
         lines[#lines + 1] = ("  %-14s %s\n"):format(command.name, command.help)
     end
-    lines[#lines + 1] = "\nexit status: 0 ok, 1 the script failed, 2 wrong usage, 130 interrupted\n"
+    lines[#lines + 1] = "\nexit status: 0 ok, 1 failed, 2 wrong usage, 3 no such guest, 130 interrupted\n"
     return table.concat(lines)
 end
 
@@ -144,8 +144,18 @@ local function script_runner(args, at)
     end
 end
 
-local function run_script(args, at)
+-- What takes a while in a script shows how far it is, on a terminal.
+local function show_calls(level)
+    if level > 1 and raw.fs.is_tty(2) and require("vm.progress").show_calls() then
+        require("vm.repl.output").watch(require("vm.progress").wrote)
+    end
+end
+
+local function run_script(args, at, level)
     local runner, code = script_runner(args, at)
+    if runner then
+        show_calls(level)
+    end
     return runner and runner() or code
 end
 
@@ -166,10 +176,11 @@ local function run_prompt(args, at)
     return require("vm.repl").run { before = runner }
 end
 
-local function run_code(args, at)
+local function run_code(args, at, level)
     if not args[at] then
         return complain("-e wants a line of Lua")
     end
+    show_calls(level)
     local chunk = script.compile(args[at], "=(command line)")
     _G.vm = require "vm"
     return run_chunk(chunk, args, at)
@@ -198,7 +209,7 @@ function M.main(args)
             return require("vm.owner.main").main(args[2])
         elseif word == "-e" then
             raw.log.level(({ "error", "warn", "info", "debug" })[level])
-            return run_code(args, at + 1)
+            return run_code(args, at + 1, level)
         elseif word == "-i" then
             interactive = true
         elseif word == "--" then
@@ -227,7 +238,7 @@ function M.main(args)
     if command then
         return require(command.module).main(table.move(args, at + 1, #args, 1, {}))
     end
-    return run_script(args, at)
+    return run_script(args, at, level)
 end
 
 ---Prints the error that ended the program, with the script's own lines of the traceback.

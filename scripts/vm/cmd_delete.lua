@@ -1,5 +1,6 @@
 -- `vmatrix delete`: deletes kept guests with their disks, or one of a guest's snapshots.
 local command = require "vm.command"
+local errors = require "vm.errors"
 local find = require "vm.owner.find"
 local target = require "vm.owner.target"
 local task = require "vm.task"
@@ -13,12 +14,11 @@ local function handler(opts, operands)
         end
         return
     end
-    local guests = {}
-    for i, name in ipairs(operands.guest) do -- all of them or none, should a name be wrong
-        guests[i] = find.need(name)
-        if guests[i].name ~= name and not opts.force then
-            require("vm.errors").fail("usage", "delete wants whole names: %s is the beginning of %s; --force takes it",
-                name, guests[i].name)
+    local guests = find.need_all(operands.guest)
+    for _, name in ipairs(operands.guest) do
+        local found = find.match(name)
+        if found ~= name and not opts.force then
+            errors.fail("usage", "delete wants whole names: %s is the beginning of %s; --force takes it", name, found)
         end
     end
     task.parallel(guests, function(guest)

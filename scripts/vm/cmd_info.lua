@@ -2,6 +2,7 @@
 local command = require "vm.command"
 local find = require "vm.owner.find"
 local progress = require "vm.progress"
+local raw = require "vm.raw"
 local target = require "vm.owner.target"
 
 local function flat(snapshots, list, depth)
@@ -21,7 +22,7 @@ local function handler(opts, operands)
     entry.snapshots = flat(guest:snapshots(), {}, 0)
     entry.folder = guest:path "console.log":match "^(.*)/"
     if opts.json then
-        entry.snapshots = #entry.snapshots > 0 and entry.snapshots or nil
+        entry.snapshots = raw.json.list(entry.snapshots)
         target.json(entry)
         return
     end

@@ -1,12 +1,13 @@
 -- `vmatrix kill`: pulls the plug of kept guests.
 local command = require "vm.command"
 local find = require "vm.owner.find"
+local target = require "vm.owner.target"
 local task = require "vm.task"
 
 local function handler(_, operands)
-    task.parallel(operands.guest, function(name)
-        local guest <close> = find.need(name)
+    task.parallel(find.need_all(operands.guest), function(guest)
         guest:kill()
+        target.say("guest %s is off; `vmatrix start %s` starts it again", guest.name, guest.name)
     end, { keep_going = true })
 end
 

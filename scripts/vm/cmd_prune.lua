@@ -151,9 +151,9 @@ function M.main(args)
     end
     local states, left = prune_states(opts)
     if opts.json then
-        print(raw.json.encode { count = #runs, runs = #runs > 0 and runs or nil,
-            images = #images > 0 and images or nil, kept = #kept > 0 and kept or nil,
-            states = #states > 0 and states or nil, left = left })
+        print(raw.json.encode { count = #runs, runs = raw.json.list(runs),
+            images = raw.json.list(images), kept = raw.json.list(kept),
+            states = raw.json.list(states), left = left })
     else
         report_runs(runs)
         report_kept(kept)

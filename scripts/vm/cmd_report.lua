@@ -141,7 +141,7 @@ local function list_command(given)
         lines[at] = list_line(entries[at])
     end
     if format == "json" then
-        local list = { count = #entries, runs = #entries > 0 and entries or nil }
+        local list = { count = #entries, runs = raw.json.list(entries) }
         say(given, escape.json(errors.raise(raw.json.encode(list)) .. "\n"))
     else
         say(given, #lines > 0 and table.concat(lines, "\n") .. "\n" or ("no runs in %s\n"):format(place))

@@ -6,8 +6,7 @@ local target = require "vm.owner.target"
 local task = require "vm.task"
 
 local function handler(opts, operands)
-    task.parallel(operands.guest, function(name)
-        local guest <close> = find.need(name)
+    task.parallel(find.need_all(operands.guest), function(guest)
         guest:start { wait = "none" }
         make.await(guest, { wait = opts.no_wait and "none" or nil, timeout = opts.timeout }, "start")
         target.say("guest %s %s", guest.name, opts.no_wait and "boots" or "is up")

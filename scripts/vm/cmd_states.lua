@@ -60,7 +60,7 @@ local function as_data(entry)
     return { key = entry.key, name = record.name, guest = record.guest, cell = record.cell, steps = record.steps,
         parent = record.parent, path = entry.path, bytes = entry.bytes, used = entry.used, created = record.created,
         seconds = record.seconds, cold = record.cold, why = record.why, whole = entry.record ~= nil,
-        children = #entry.children > 0 and entry.children or nil }
+        children = raw.json.list(entry.children) }
 end
 
 local function newest_first()
@@ -101,7 +101,7 @@ local function list(_, flags)
             data[i], total = as_data(entry), total + entry.bytes
         end
         print(raw.json.encode { count = #data, bytes = total, limit = evict.limit(),
-            states = #data > 0 and data or nil })
+            states = raw.json.list(data) })
         return 0
     end
     local rows, total = { { "KEY", "STATE", "GUEST", "CELL", "SIZE", "LAST USED" } }, 0
@@ -239,7 +239,7 @@ local function verify(words, flags)
         end
     end
     if flags.json then
-        print(raw.json.encode { count = #data, bad = bad, states = #data > 0 and data or nil })
+        print(raw.json.encode { count = #data, bad = bad, states = raw.json.list(data) })
     elseif bad > 0 then
         print "what is not ok is built anew when it is next needed"
     end

@@ -6,8 +6,7 @@ local target = require "vm.owner.target"
 local task = require "vm.task"
 
 local function handler(opts, operands)
-    task.parallel(operands.guest, function(name)
-        local guest <close> = find.need(name)
+    task.parallel(find.need_all(operands.guest), function(guest)
         local bar <close> = progress.start("stop " .. guest.name) -- luacheck: ignore 211
         local how = guest:stop { timeout = opts.timeout }
         target.say(how == "polite" and "guest %s is off; `vmatrix start %s` starts it again"

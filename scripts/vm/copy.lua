@@ -4,6 +4,7 @@ local raw = require "vm.raw"
 local agent = require "vm.agent"
 local errors = require "vm.errors"
 local options = require "vm.options"
+local progress = require "vm.progress"
 local script = require "vm.script"
 local shell = require "vm.copy_shell"
 local task = require "vm.task"
@@ -120,6 +121,15 @@ local function check_glob(what, src, dst, opts)
     end
 end
 
+-- How far a copy is, where somebody sees it and the caller does not look himself.
+local function watched(src, opts)
+    local bar = progress.call("copy " .. raw.tree.shown(src))
+    if bar.driver and not opts.progress then
+        opts.progress = bar:callback()
+    end
+    return bar
+end
+
 -- Runs the body of a verb within its time; those of whole small files have a name, and may go over a
 -- guest agent. A connection that was lost because the machine died says
 -- that instead.
@@ -180,6 +190,7 @@ function M.copy_in(machine, src, dst, opts)
     if machine.step then
         machine.step:check_copy(what, src, opts.exclude)
     end
+    local bar <close> = watched(src, opts) -- luacheck: ignore 211
     return verb(machine, what, opts, function(remote)
         local started = task.now()
         local host = without_slash(script.path(src))
@@ -228,6 +239,7 @@ function M.copy_out(machine, src, dst, opts)
     local what = ("%s: copy_out %s to %s"):format(machine.name, raw.tree.shown(tostring(src)),
         raw.tree.shown(tostring(dst)))
     opts = check(what, src, dst, opts, out_spec)
+    local bar <close> = watched(src, opts) -- luacheck: ignore 211
     return verb(machine, what, opts, function(remote)
         local started = task.now()
         local path = without_slash(src)

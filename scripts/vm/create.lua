@@ -144,8 +144,8 @@ function M.create(connection, opts, what)
     what = what or "vm.create"
     local spec = spec_of.check(what, opts)
     if spec.keep then
-        errors.fail("unsupported", "%s: option 'keep': kept guests live on the default connection: use vm.create or "
-            .. "vm.boot, not those of a connection", what)
+        errors.fail("unsupported", "%s: option 'keep': a guest on %s ends with its script; vm.create and vm.boot, and "
+            .. "`vmatrix boot`, make one that is kept, which needs no daemon", what, connection.uri)
     end
     return M.of_spec(connection, spec, what)
 end

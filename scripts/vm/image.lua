@@ -25,7 +25,9 @@ local function build_seed(guest)
     if image then
         return image
     end
+    local bar <close> = require("vm.progress").call("build the seed guest for " .. guest.arch)
     return seed.build(guest.arch, { agent = guest.spec.agent, progress = function(line)
+        bar:note(line)
         io.stderr:write("vmatrix: ", line, "\n")
     end })
 end

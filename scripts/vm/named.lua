@@ -67,11 +67,13 @@ end
 ---@return table got of vm.images.get
 function M.get(spec)
     local said = false
+    local bar <close> = require("vm.progress").call("image " .. spec.image)
     return require("vm.images").get(spec.image, spec.arch, { progress = function(state)
         if state.what == "downloading" and not said then
             said = true
             io.stderr:write(("vmatrix: image %s: downloading %s\n"):format(spec.image, state.url))
         end
+        bar:follow(state)
         raw.log.write("debug", nil, ("image %s: %s"):format(spec.image, tostring(state.what)))
     end })
 end

@@ -1,6 +1,7 @@
 -- Starting and stopping a guest.
 local raw = require "vm.raw"
 local options = require "vm.options"
+local progress = require "vm.progress"
 
 local M = { methods = {} }
 
@@ -42,6 +43,21 @@ local start_spec = {
 ---@class vm.StartOptions
 ---@field wait? "none"|"console"|"commands" until its sign is on the console, or commands can be run (the default)
 ---@field timeout? number|string 120 s, three times that when emulated
+
+-- Waits until a guest that was just started is of use.
+local function await(self, verb, wait, limit)
+    if wait == "none" then
+        return
+    end
+    local like = ("%s %s %s"):format(verb, tostring(self.spec.image or self.spec.kernel), self.arch)
+    local bar <close> = progress.call(("%s %s"):format(verb, self.name), like)
+    if wait == "console" then
+        self:wait_console(self:sign(), { timeout = limit, since = "boot" })
+    else
+        self:wait_ready { timeout = limit }
+    end
+    bar:done_well()
+end
 
 ---Starts the guest and waits until it is of use.
 ---@param opts? vm.StartOptions
@@ -86,11 +102,7 @@ function Guest:start(opts)
             raw.log.write("info", self.name, ("the guest is emulated: boot may take %d s instead of 120"):format(limit))
         end
     end
-    if wait == "console" then
-        self:wait_console(self:sign(), { timeout = limit, since = "boot" })
-    elseif wait == "commands" then
-        self:wait_ready { timeout = limit }
-    end
+    await(self, "boot", wait, limit)
     return self
 end
 
@@ -106,6 +118,7 @@ function Guest:stop(opts)
     end
     self.stopping = true
     local polite = false
+    local bar <close> = progress.call("stop " .. self.name) -- luacheck: ignore 211
     if self.last_state == "running" then
         polite = self:ask("poweroff") and wait_state(self, "stopped", opts.timeout or self:limit(30))
     end
@@ -170,11 +183,7 @@ function Guest:reboot(opts)
     local limit = opts.timeout or self:limit(120)
     self:await_agent_gone(limit / 2)
     self:lose_connection()
-    if wait == "console" then
-        self:wait_console(self:sign(), { timeout = limit, since = "boot" })
-    elseif wait == "commands" then
-        self:wait_ready { timeout = limit }
-    end
+    await(self, "reboot", wait, limit)
     return self
 end
 

@@ -111,8 +111,10 @@ function M.visible()
     return raw.fs.is_tty(2) and os.getenv "TERM" ~= "dumb"
 end
 
--- The newest is the one that is shown.
-local shown = {}
+-- The newest is the one that is shown; none while somebody types a line, and none on a line that was begun.
+local shown, held, half_line, drawing = {}, false, false, false
+-- Whether calls of the library show how far they are; how long they took, by what was said of them.
+local in_calls, took = false, {}
 
 local function rate_of(self, now)
     local samples = self.samples
@@ -134,21 +136,26 @@ function Progress:state()
         elapsed = now - self.begun, expect = self.expect, note = self.said }
 end
 
+local function draw(self, text, behind)
+    drawing = true -- whoever takes the line away before others write does not do so before us
+    self.out:write("\r" .. text .. "\27[K" .. (behind or ""))
+    self.out:flush()
+    drawing = false
+end
+
 local function erase(self)
-    if self.drawn then
+    if self.drawn and not drawing then
         self.drawn = false
-        self.out:write("\r\27[K")
-        self.out:flush()
+        draw(self, "")
     end
 end
 
 local function drive(self)
     self.stop:wait(AFTER)
     while not self.closed do
-        if shown[#shown] == self then
+        if shown[#shown] == self and not held and not half_line then
             self.drawn = true
-            self.out:write("\r", M.line(self:state(), columns_of()), "\27[K")
-            self.out:flush()
+            draw(self, M.line(self:state(), columns_of()), "\r") -- a log line begins at the left
         end
         self.stop:wait(EVERY)
     end
@@ -195,16 +202,69 @@ function Progress:callback()
     end
 end
 
+---News of getting an image, as vm.images.get tells them.
+---@param state { what: string, received?: integer, total?: integer }
+function Progress:follow(state)
+    if state.what == "downloading" then
+        self:update(state.received or 0, state.total and state.total > 0 and state.total or nil)
+    end
+    self:note(state.what)
+end
+
 ---What it is about right now, shown behind the rest; it may come from a guest.
 ---@param text string
 function Progress:note(text)
     self.said = text
 end
 
+---From now on calls of the library that take a while show how far they are, should somebody see it: for
+---scripts and at the prompt, whose output is told to M.wrote.
+---@return boolean whether somebody sees it
+function M.show_calls()
+    in_calls = M.visible()
+    return in_calls
+end
+
+---Begins to show how far a call of the library is. To be closed; what took a while before says how long
+---that was.
+---@param what string "boot dev"
+---@param like? string by which its time is remembered
+---@return vm.Progress
+function M.call(what, like)
+    local self = M.start(what, { visible = in_calls, expect = like and took[like] })
+    self.like = like
+    return self
+end
+
+---It ended well: the next of its kind is expected to take as long.
+function Progress:done_well()
+    if self.like then
+        took[self.like] = raw.task.now() - self.begun
+    end
+end
+
+---Draws none for a while: somebody types a line.
+---@param yes boolean
+function M.hold(yes)
+    held = yes
+    if yes then
+        M.hide()
+    end
+end
+
 ---Takes the line away while something else is printed; the next drawing brings it back.
 function M.hide()
     for _, each in ipairs(shown) do
         erase(each)
+    end
+end
+
+---Something else is about to be written to the terminal; a line that it begins is not drawn over.
+---@param ends_line boolean
+function M.wrote(ends_line)
+    if not drawing then
+        M.hide()
+        half_line = not ends_line
     end
 end
 

@@ -1,6 +1,7 @@
 -- Snapshots: a guest's disks, and its memory when it runs, kept inside its qcow2 disks.
 local raw = require "vm.raw"
 local options = require "vm.options"
+local progress = require "vm.progress"
 
 local M = { methods = {} }
 
@@ -44,6 +45,7 @@ function Guest:snapshot(name, opts)
     if self.failure and self.failure.kind ~= "closed" then
         self:check_alive("snapshot")
     end
+    local bar <close> = progress.call(("snapshot %s of %s"):format(name, self.name)) -- luacheck: ignore 211
     self:raise("snapshot " .. name, self:change(self.domain.snapshot_create, self.domain,
         { name = name, description = opts.description }))
     require("vm.cards").note_snapshot(self, name)
@@ -84,6 +86,7 @@ function Guest:revert(snapshot)
         self:fail("usage", "revert", "a snapshot or its name expected, got %s", options.show(snapshot))
     end
     require("vm.cards").check_revert(self, name)
+    local bar <close> = progress.call(("revert %s to %s"):format(self.name, name)) -- luacheck: ignore 211
     self:lose_connection()
     self.stopping = true
     if self.failure and self.failure.kind == "panic" then

@@ -4,6 +4,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
+local progress = require "vm.progress"
 local reaper = require "vm.reaper"
 local scope = require "vm.scope"
 
@@ -191,6 +192,7 @@ function Guest:template(opts)
     if self.waking then
         require("vm.wake").await(self, "template")
     end
+    local bar <close> = progress.call("freeze " .. self.name) -- luacheck: ignore 211
     return require("vm.freeze").freeze(self, opts)
 end
 

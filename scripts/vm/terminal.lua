@@ -1,5 +1,6 @@
 -- This terminal given to a shell on a machine, or to a guest's serial console: keys go there as they are
--- typed, and what it says comes here as it is. "~." at the beginning of a line leaves.
+-- typed, and what it says comes here as it is. "~." at the beginning of a line leaves, "~" and Ctrl-Z stops
+-- this program.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
@@ -15,6 +16,8 @@ local terminal = raw.terminal
 
 -- How often the terminal's size is looked at, in seconds.
 local LOOK <const> = 0.3
+
+local SUSPEND <const> = "\26" -- Ctrl-Z
 
 local LOGIN <const> = 'exec "${SHELL:-/bin/sh}" -l'
 
@@ -51,11 +54,13 @@ local function in_sequence(state, c)
     return true
 end
 
----What is typed, without the keys that leave: "~." at the beginning of a line; "~~" there is one "~".
+---What is typed, without the keys that are ours at the beginning of a line: "~." leaves, "~" and Ctrl-Z stops
+---this program; "~~" there is one "~".
 ---@param state table of the keys before; {} at first
 ---@param bytes string
 ---@return string pass what goes to the machine
----@return boolean leave
+---@return "leave"|"stop"|nil wish
+---@return string|nil rest what was typed behind it
 function M.keys(state, bytes)
     local out = {}
     for at = 1, #bytes do
@@ -65,8 +70,8 @@ function M.keys(state, bytes)
             state.held = nil
         elseif state.held then
             state.held = nil
-            if c == "." then
-                return table.concat(out), true
+            if c == "." or c == SUSPEND then
+                return table.concat(out), c == "." and "leave" or "stop", bytes:sub(at + 1)
             end
             out[#out + 1] = c == "~" and "~" or "~" .. c
             state.middle = c ~= "\r" and c ~= "\n"
@@ -77,26 +82,30 @@ function M.keys(state, bytes)
             state.middle = c ~= "\r" and c ~= "\n"
         end
     end
-    return table.concat(out), false
+    return table.concat(out)
 end
 
 -- Hands on what is typed until the keys end or leave; true when they leave. `write` returns false when
 -- the other side has ended.
-local function type_in(input, write, look)
-    local state = {}
+local function type_in(input, mode, write, look)
+    local state, bytes = {}, nil
     while true do
-        local bytes = errors.raise(input:read(LOOK))
+        bytes = bytes or errors.raise(input:read(LOOK))
         look()
         if bytes == "" then
             return false
-        elseif bytes then
-            local pass, leave = M.keys(state, bytes)
-            if pass ~= "" and not write(pass) then
-                return false -- it has ended, which whoever reads it sees
-            elseif leave then
-                return true
-            end
         end
+        local pass, wish, rest = M.keys(state, bytes or "")
+        if pass ~= "" and not write(pass) then
+            return false -- it has ended, which whoever reads it sees
+        elseif wish == "leave" then
+            return true
+        elseif wish == "stop" then
+            io.stdout:write "~^Z\r\n"
+            io.stdout:flush()
+            mode:suspend()
+        end
+        bytes = rest ~= "" and rest or nil
     end
 end
 
@@ -130,7 +139,7 @@ end
 
 -- Runs `listen` while keys go to `write`; what it returned, or nil when the keys left.
 local function with_terminal(listen, write, look, ended)
-    local mode <close> = errors.raise(terminal.raw(0)) -- luacheck: ignore 211
+    local mode <close> = errors.raise(terminal.raw(0))
     local input <close> = errors.raise(terminal.input(0))
     local left, done = false, false
     -- However it is left, but by the other side's own end, the terminal is set right.
@@ -141,7 +150,7 @@ local function with_terminal(listen, write, look, ended)
     end })
     local listening = task.spawn(listen)
     local typist = task.spawn(function()
-        left = type_in(input, write, look)
+        left = type_in(input, mode, write, look)
         if left then
             listening:cancel(errors.new("cancelled", "left by ~."))
         elseif ended then

@@ -91,7 +91,7 @@ t.test("the_version_names_the_libraries_with_theirs", function()
     t.equal(result.status, 0)
     t.match(result.stdout, "^vmatrix %d+%.%d+%.%d+\n")
     for _, name in ipairs {
-        "Lua", "libvirt", "libssh2", "libuv", "libxml2", "jansson", "libarchive", "libcurl", "openssl",
+        "Lua", "libvirt", "libssh2", "libuv", "libxml2", "jansson", "libarchive", "libcurl", "openssl", "libedit",
     } do
         t.match(result.stdout, "\n  " .. name .. " +%d+%.%d+")
     end

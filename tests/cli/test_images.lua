@@ -51,7 +51,7 @@ t.test("an empty cache lists every architecture as not built", function()
     local result = images("list")
     t.equal(result.status, 0)
     for _, arch in ipairs { "aarch64", "riscv64", "x86_64" } do
-        t.match(result.stdout, "seed  " .. arch .. " +not built")
+        t.match(result.stdout, "\nseed +" .. arch .. " +%- +not built")
     end
 end)
 

@@ -4,14 +4,18 @@ local t = require "harness"
 local cli = require "cli.cli"
 local tmux = require "cli.tmux"
 
--- The binary with folders of this file's own; the prompt is there when this returns.
-local function start(args, opts)
-    opts = opts or {}
+-- The line of sh that starts the binary with folders of this file's own.
+local function line_of(args)
     local words = {}
     for i, word in ipairs(cli.argv(args or {}, { env = { "HOME=" .. cli.folder, "LC_ALL=C.UTF-8" } })) do
         words[i] = "'" .. word .. "'"
     end
-    local terminal = tmux.start(table.concat(words, " "), opts)
+    return table.concat(words, " ")
+end
+
+-- The prompt is there when this returns.
+local function start(args, opts)
+    local terminal = tmux.start(line_of(args), opts)
     local ok, err = pcall(terminal.expect, terminal, "vm>$")
     if not ok then
         terminal:__close()
@@ -135,6 +139,73 @@ t.test("ctrl_c_ends_the_line_that_runs_and_nothing_else", function()
         at:press "C-c"
     end
     at:expect(("vm> abc%^C\n"):rep(5) .. "vm>$")
+end)
+
+t.test("ctrl_z_stops_the_prompt_and_fg_brings_it_back_as_it_was", function()
+    local at <close> = tmux.shell()
+    at:enter(line_of())
+    at:expect "vm>$"
+    at:type "half a li"
+    at:press "C-z"
+    at:expect "%[1%]%+%s+Stopped[^\n]*\nsh>$"
+    at:resize(100, 30)
+    at:enter "fg"
+    at:expect "vm> half a li$"
+    at:type "ne"
+    at:expect "vm> half a line$"
+    at:press "C-u"
+    at:enter "vm.raw.terminal.size()"
+    at:expect "\n30\n100\nvm>$"
+    -- While a line runs.
+    at:enter "vm.sleep(1) or 'slept'"
+    vm.sleep(0.3)
+    at:press "C-z"
+    at:expect "%[1%]%+%s+Stopped[^\n]*\nsh>$"
+    at:enter "fg"
+    at:expect '\n"slept"\nvm>$'
+    -- By somebody else, who gives no time to put the terminal right.
+    at:enter "vm.raw.fs.pid()"
+    local pid = at:expect "fs%.pid%(%)\n(%d+)\nvm>$"
+    at:type "vm.para"
+    at:expect "vm> vm%.para$"
+    require("vm.host").run { "kill", "-STOP", pid }
+    at:expect "Stopped[^\n]*\nsh>$"
+    at:enter "fg"
+    at:expect "vm> vm%.para$"
+    at:press "Tab" -- which the shell's settings would echo
+    at:expect "vm> vm%.parallel$"
+    at:press "C-u"
+    at:press "C-d"
+    at:expect "\nsh>$"
+end)
+
+t.test("ctrl_d_that_is_typed_while_a_line_runs_leaves_when_it_has_ended", function()
+    do
+        local at <close> = start()
+        at:enter "vm.sleep(1)"
+        vm.sleep(0.3)
+        at:press "C-d"
+        at:expect "ended 0"
+    end
+    local at <close> = start()
+    at:enter "vm.sleep(1)"
+    vm.sleep(0.3)
+    at:type "abc"
+    at:press "C-d" -- there it deletes what follows: nothing
+    at:expect "\nvm> abc$"
+    at:press "C-u"
+    -- The question whether guests may be lost is not answered by whoever has not seen it.
+    at:enter "package.loaded['vm.connection'] = { guests = function() return { { name = 'one', spec = {} } } end }"
+    at:enter "vm.sleep(1)"
+    vm.sleep(0.3)
+    at:press("C-d", "C-d")
+    at:expect "one guest ends with this prompt %(one%); leave%? %[y/N%]$"
+    vm.sleep(0.3)
+    at:enter "n"
+    at:expect "%] n\nvm>$"
+    at:enter "package.loaded['vm.connection'] = nil"
+    at:press "C-d"
+    at:expect "ended 0"
 end)
 
 t.test("tab_completes_names_options_values_and_paths", function()

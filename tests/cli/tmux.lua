@@ -19,8 +19,13 @@ local function argv(self, env, ...)
     return table.move(words, 1, #words, #list + 1, list)
 end
 
+-- tmux has failed, or its server is gone: that is an error, and no empty screen.
 local function run(self, ...)
-    return host.run(argv(self, {}, ...), { check = false, timeout = 30 })
+    local result = host.run(argv(self, {}, ...), { check = false, timeout = 30 })
+    if result.status ~= 0 then
+        error(("tmux %s: status %s: %s"):format((...), tostring(result.status), result.stderr), 0)
+    end
+    return result
 end
 
 ---Starts a line of sh on a terminal; opts: cols, rows, env (NAME=VALUE strings). Skips the test without tmux.
@@ -38,7 +43,17 @@ function M.start(line, opts)
 end
 
 function Terminal:__close()
-    run(self, "kill-server")
+    host.run(argv(self, {}, "kill-server"), { check = false, timeout = 30 })
+end
+
+---Starts bash, which knows jobs, on a terminal, with the prompt "sh> ". Skips the test without it.
+function M.shell(opts)
+    if not host.which "bash" then
+        t.skip "bash is not installed"
+    end
+    local self = M.start("env PS1='sh> ' HISTFILE= bash --norc --noprofile -i", opts)
+    self:expect "sh>$"
+    return self
 end
 
 ---Types a text, as it is.

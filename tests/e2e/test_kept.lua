@@ -129,6 +129,44 @@ t.test("ssh_config_is_all_that_openssh_needs", function()
     t.equal(run({ "exec", "dev", "cat /tmp/sent" }).stdout, "by scp\n")
 end)
 
+-- The seed has no rsync: this host's own goes there, with its loader and libraries.
+local function take_rsync_in()
+    local path = host.which "rsync"
+    if not path then
+        t.skip "rsync is not installed"
+    elseif host.run({ "uname", "-sm" }).stdout ~= "Linux x86_64\n" then
+        t.skip "this host's rsync does not run in the guest"
+    end
+    local folder = cli.folder .. "/rsync"
+    assert(fs.mkdir_p(folder))
+    local loader
+    host.run { "cp", path, folder .. "/rsync" }
+    for library in host.run({ "ldd", path }).stdout:gmatch "(/%S+)" do
+        host.run { "cp", "-L", library, folder }
+        loader = library:match "/(ld%-[^/]*)$" or loader
+    end
+    ok("copy", folder, "dev:/tmp/rsync")
+    return ("--rsync-path=/tmp/rsync/%s --library-path /tmp/rsync /tmp/rsync/rsync"):format(loader)
+end
+
+t.test("rsync_goes_both_ways_by_the_guests_name", function()
+    local there = take_rsync_in()
+    local how = ("ssh -F '%s/ssh_config'"):format(cli.folder)
+    local tree = cli.folder .. "/tree"
+    assert(fs.mkdir_p(tree .. "/sub"))
+    assert(fs.write_atomic(tree .. "/sub/a b", ("line\n"):rep(1000)))
+    assert(fs.symlink("sub/a b", tree .. "/link"))
+    local result = host.run({ "rsync", "-a", "-e", how, there, tree, "dev:/tmp/by-rsync/" },
+        { check = false, timeout = 60 })
+    t.equal(result.status, 0, result.stderr)
+    t.equal(run({ "exec", "dev", "cd /tmp/by-rsync/tree && wc -l < link && readlink link && echo more > new" }).stdout,
+        "1000\nsub/a b\n")
+    result = host.run({ "rsync", "-a", "--delete", "-e", how, there, "dev:/tmp/by-rsync/tree/", tree },
+        { check = false, timeout = 60 })
+    t.equal(result.status, 0, result.stderr)
+    t.equal(fs.read(tree .. "/new", 10), "more\n")
+end)
+
 t.test("another_host_key_is_refused_by_openssh", function()
     local other = assert(vm.raw.data.ed25519 "other").public
     local config = fs.read(cli.folder .. "/ssh_config", 65536)

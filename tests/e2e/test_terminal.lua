@@ -80,6 +80,11 @@ t.test("a_guest_at_the_prompt_shell_editor_console_and_ctrl_c", function()
     at:press "C-c"
     at:enter "echo still $((40 + 2))"
     at:expect("\nstill 42\n", 30)
+    at:enter "sleep 1000"
+    at:press "C-z" -- the guest's, too
+    at:expect("Stopped", 30)
+    at:enter "kill %1; echo went $((40 + 3))"
+    at:expect("\nwent 43\n", 30)
     at:press "Enter"
     at:type "~."
     at:expect("\nnil\nvm>$", 30)
@@ -133,7 +138,9 @@ t.test("the_shell_of_a_test_that_fails_and_the_prompt_with_what_was_kept_of_it",
     at:expect("sweet:bad as it was left; 'guest', 'cell' and 'console' are set.*vm>$", 120)
     at:enter 'guest:output "cat /root/left", cell.flavour, console:match "seen there"'
     at:expect('\n"left behind"\n"sweet"\n"seen there"\nvm>$', 60)
-    at:press("C-d", "C-d")
+    at:press "C-d"
+    at:expect "leave%? %[y/N%]$"
+    at:press "C-d"
     at:expect("ended 0", 60)
     no_qemu_is_left()
 end)

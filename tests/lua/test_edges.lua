@@ -57,6 +57,8 @@ end)
 
 t.test("json_refuses_what_it_would_have_to_drop", function()
     t.equal(raw.json.encode { 1, { a = true }, "x" }, '[1,{"a":true},"x"]')
+    t.equal(raw.json.encode { {}, raw.json.list {}, raw.json.list { 1 } }, "[{},[],[1]]")
+    t.equal(raw.json.encode(raw.json.list { a = 1 }), nil)
     for _, value in ipairs { { 1, x = 2 }, { [1] = 1, [3] = 3, [2.5] = 2 }, { [2] = 1, [1.5] = 1 } } do
         local text, err = raw.json.encode(value)
         t.equal(text, nil)

@@ -215,26 +215,28 @@ t.test("the_history_keeps_entries_of_several_lines_and_nobody_else_reads_it", fu
     assert(vm.raw.fs.remove_tree(folder))
 end)
 
-t.test("a_tilde_and_a_dot_at_the_beginning_of_a_line_leave_a_shell", function()
+t.test("a_tilde_and_a_dot_at_the_beginning_of_a_line_leave_a_shell_and_one_and_ctrl_z_stops_us", function()
     local function keys(...)
         local state, out = {}, {}
         for _, bytes in ipairs { ... } do
-            local pass, leave = terminal.keys(state, bytes)
+            local pass, wish, rest = terminal.keys(state, bytes)
             out[#out + 1] = pass
-            if leave then
-                return table.concat(out), true
+            if wish then
+                return table.concat(out), wish, rest ~= "" and rest or nil
             end
         end
-        return table.concat(out), false
+        return table.concat(out), "nothing"
     end
-    t.equal({ keys "~." }, { "", true })
-    t.equal({ keys("ls\r", "~", ".") }, { "ls\r", true })
-    t.equal({ keys "ls ~.\r" }, { "ls ~.\r", false })
-    t.equal({ keys "~~.\r" }, { "~.\r", false })
-    t.equal({ keys "~/x\r" }, { "~/x\r", false })
+    t.equal({ keys "~." }, { "", "leave" })
+    t.equal({ keys("ls\r", "~", ".") }, { "ls\r", "leave" })
+    t.equal({ keys "ls ~.\r" }, { "ls ~.\r", "nothing" })
+    t.equal({ keys "~~.\r" }, { "~.\r", "nothing" })
+    t.equal({ keys "~/x\r" }, { "~/x\r", "nothing" })
+    t.equal({ keys "ls\r~\26id\r" }, { "ls\r", "stop", "id\r" })
+    t.equal({ keys "\26vi\r" }, { "\26vi\r", "nothing" }) -- alone it is the guest's
     -- What a terminal answers to a question is no text of the line.
-    t.equal({ keys("\r", "\27[24;80R", "~.") }, { "\r\27[24;80R", true })
-    t.equal({ keys("\r", "\27OA~.") }, { "\r\27OA", true })
+    t.equal({ keys("\r", "\27[24;80R", "~.") }, { "\r\27[24;80R", "leave" })
+    t.equal({ keys("\r", "\27OA~.") }, { "\r\27OA", "leave" })
 end)
 
 t.finish()

@@ -5,6 +5,7 @@ local t = require "harness"
 local cli = require "cli.cli"
 local host = require "vm.host"
 local sshd = require "ssh.sshd"
+local tmux = require "cli.tmux"
 
 local server = sshd.start()
 t.baseline()
@@ -56,6 +57,28 @@ t.test("a_key_for_an_interrupt_goes_to_the_shell_and_not_to_us", function()
     t.check(vm.now() - begun < 15)
     t.check(not process.text[1]:find "slept")
     t.check(not process.text[1]:find "cleaning up")
+end)
+
+t.test("ctrl_z_goes_to_the_shell_and_behind_a_tilde_stops_us", function()
+    local at <close> = tmux.shell()
+    at:enter(("'%s' '%s'"):format(cli.binary, attach()))
+    at:expect "[$#]$"
+    at:enter "stty -echo raw; printf 'ready\\r\\n'; dd bs=1 count=1 2>/dev/null | od -An -tu1; stty sane"
+    at:expect "ready\n"
+    at:press "C-z"
+    at:expect " 26%s"
+    at:enter ""
+    at:type "~"
+    at:press "C-z"
+    at:expect "~%^Z\n+%[1%]%+%s+Stopped[^\n]*\nsh>$"
+    at:resize(91, 27)
+    at:enter "fg"
+    vm.sleep(1)
+    at:enter "stty size"
+    at:expect "\n27 91\n"
+    at:press "C-c" -- ours it would be, were the terminal not as before
+    at:enter "exit 7"
+    at:expect "status\t?%s*7\nicanon\nsh>$"
 end)
 
 t.test("without_a_terminal_it_is_refused", function()

@@ -156,7 +156,7 @@ M.verify = command.define {
             end
         end
         if opts.json then
-            print(raw.json.encode { images = #list > 0 and list or nil, damaged = bad })
+            print(raw.json.encode { images = raw.json.list(list), damaged = bad })
         elseif #list == 0 then
             print "there is none in the cache"
         end
@@ -229,7 +229,7 @@ seed guests. `vmatrix prune` removes what interrupted downloads have left.]],
             end
         end
         if opts.json then
-            print(raw.json.encode { images = #list > 0 and list or nil, left = left })
+            print(raw.json.encode { images = raw.json.list(list), left = left })
             return failed > 0 and 1 or 0
         end
         for _, item in ipairs(list) do

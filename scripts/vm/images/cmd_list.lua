@@ -109,22 +109,20 @@ local function status(each, today)
     return table.concat(words, ", ")
 end
 
-local function print_table(list)
+local function print_table(list, tiny)
     local today = os.date "!%Y-%m-%d"
-    print(("%-20s %-8s %10s  %s"):format("NAME", "ARCH", "CACHED", "STATUS"))
-    for _, each in ipairs(list) do
-        print(("%-20s %-8s %10s  %s"):format(each.name, each.arch, each.bytes and progress.bytes(each.bytes) or "-",
-            status(each, today)))
+    local function line(name, arch, bytes, said)
+        print(("%-20s %-8s %10s  %s"):format(name, arch, bytes and progress.bytes(bytes) or "-", said))
     end
-end
-
-local function print_seeds(list)
+    if #list + #tiny > 0 then
+        print(("%-20s %-8s %10s  %s"):format("NAME", "ARCH", "CACHED", "STATUS"))
+    end
     for _, each in ipairs(list) do
-        if each.path then
-            print(("%s  %-8s  %10s  %s"):format(each.name, each.arch, progress.bytes(each.size), each.path))
-        else
-            print(("seed  %-8s  not built; `vmatrix images build seed --arch %s` does it"):format(each.arch, each.arch))
-        end
+        line(each.name, each.arch, each.bytes, status(each, today))
+    end
+    for _, each in ipairs(tiny) do
+        line(each.name, each.arch, each.size, each.path
+            or ("not built; `vmatrix images build seed --arch %s` does it"):format(each.arch))
     end
 end
 
@@ -165,7 +163,7 @@ Whatever it is, nothing is used whose digest is another one than is noted.]],
             end
         end
         if opts.json then
-            print(raw.json.encode { images = #list > 0 and list or nil, seeds = #tiny > 0 and tiny or nil })
+            print(raw.json.encode { images = raw.json.list(list), seeds = raw.json.list(tiny) })
         elseif #list + #tiny == 0 and operands.name and not opts.cached then
             local names = { table.unpack(catalogue.files) } -- called by the distributions
             table.move(catalogue.all().names, 1, #catalogue.all().names, #names + 1, names)
@@ -174,10 +172,7 @@ Whatever it is, nothing is used whose digest is another one than is noted.]],
                 (operands.name:gsub("%c", "?")), near and ("; did you mean '%s'?"):format(near) or ""))
             return 1
         else
-            if #list > 0 then
-                print_table(list)
-            end
-            print_seeds(tiny)
+            print_table(list, tiny)
         end
     end,
 }

@@ -72,7 +72,7 @@ local function pull(opts, operands)
         end
     end
     if opts.json then
-        print(raw.json.encode { images = #list > 0 and list or nil, failed = failed,
+        print(raw.json.encode { images = raw.json.list(list), failed = failed,
             seconds = raw.task.now() - started })
     end
     return failed > 0 and 1 or 0

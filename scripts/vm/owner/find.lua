@@ -30,7 +30,7 @@ local function entry_of_note(place, note)
     return {
         name = note.name, state = state, image = note.image, arch = note.arch, accel = note.accel,
         cpus = note.spec.cpus, memory = note.spec.memory, address = port and ("127.0.0.1:%d"):format(port) or nil,
-        ports = state ~= "stopped" and note.ports or {}, pid = pid, created = note.created,
+        ports = raw.json.list(state ~= "stopped" and note.ports or {}), pid = pid, created = note.created,
         booted = state ~= "stopped" and note.booted or nil, kept = true,
     }
 end
@@ -142,6 +142,22 @@ function M.need(name)
     local err = errors.new("notfound", why)
     err.no_guest = true
     error(err, 0)
+end
+
+---The kept guests that a command line names, each once; raises before anything is done when one of them is not
+---there.
+---@param names string[]
+---@return vm.KeptGuest[]
+function M.need_all(names)
+    local guests, seen = {}, {}
+    for _, name in ipairs(names) do
+        local guest = M.need(name)
+        if not seen[guest.name] then
+            seen[guest.name] = true
+            guests[#guests + 1] = guest
+        end
+    end
+    return guests
 end
 
 ---The name of the kept guest that is meant, or nil and why there is none.

@@ -27,7 +27,7 @@ function M.prepare_image(spec)
     if spec.named then
         local bar <close> = progress.start("image " .. spec.image)
         require("vm.images").get(spec.image, spec.arch, { progress = function(state)
-            bar:update(state.received or 0, state.total and state.total > 0 and state.total or nil)
+            bar:follow(state)
         end })
         return
     elseif spec.image ~= "seed" then

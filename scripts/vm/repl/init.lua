@@ -4,6 +4,7 @@ local raw = require "vm.raw"
 local chunks = require "vm.repl.chunk"
 local errors = require "vm.errors"
 local history = require "vm.repl.history"
+local progress = require "vm.progress"
 local scope = require "vm.scope"
 local script = require "vm.script"
 local show = require "vm.repl.show"
@@ -81,6 +82,17 @@ local function follow_completions(self)
     end
 end
 
+---Reads one line.
+---@param prompt string
+---@return string|nil line
+---@return string|nil why "end" or "interrupted" without one
+---@private
+function Session:line(prompt)
+    progress.hold(true) -- of what tasks in the background do
+    local _ <close> = setmetatable({}, { __close = function() progress.hold(false) end })
+    return self.editor:read(prompt)
+end
+
 ---Reads lines until they are a whole piece of Lua.
 ---@return string|nil text
 ---@return function|string|nil chunk what it compiles to; nil when it is wrong; "end" or "interrupted" without a text
@@ -88,7 +100,7 @@ end
 function Session:read()
     local text
     while true do
-        local line, why = self.editor:read(text and "..> " or "vm> ")
+        local line, why = self:line(text and "..> " or "vm> ")
         if not line then
             return nil, why, text
         end
@@ -157,7 +169,7 @@ function Session:may_leave()
     if #names == 0 then
         return true
     end
-    local answer, why = self.editor:read(("%s end%s with this prompt (%s); leave? [y/N] "):format(
+    local answer, why = self:line(("%s end%s with this prompt (%s); leave? [y/N] "):format(
         #names == 1 and "one guest" or #names .. " guests", #names == 1 and "s" or "", table.concat(names, ", ")))
     if why then
         io.stdout:write "\n"
@@ -224,7 +236,11 @@ function M.run(opts)
     local closing <close> = setmetatable({}, { __close = function() editor:close() end }) -- luacheck: ignore 211
     local self = setmetatable({ editor = editor, scope = scope.current(), background = {}, lines = {},
         history = history.open() }, Session)
-    local output <close> = require("vm.repl.output").watch(editor) -- luacheck: ignore 211
+    local output <close> = require("vm.repl.output").watch(function(ends_line) -- luacheck: ignore 211
+        progress.wrote(ends_line)
+        editor:hide(ends_line)
+    end)
+    progress.show_calls()
     local _ <close> = setmetatable({}, { __close = function() end_background(self) end })
     self.background[1] = raw.task.spawn("interrupts", true, follow_interrupts, self)
     self.background[2] = raw.task.spawn("completions", true, follow_completions, self)

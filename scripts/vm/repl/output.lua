@@ -1,11 +1,12 @@
--- What is printed while a line is typed goes above it: print, io.write and writes to stdout and stderr
--- take the input line away first.
+-- What is printed while a line is typed, or while it is shown how far something is, goes above it: print,
+-- io.write, and writes to stdout and stderr say so first.
 local M = {}
 
----Lets the editor know of what is written, until the value that is returned is closed.
----@param editor userdata
+---Has a function called before anything is written, with whether that will end its line, until the value that
+---is returned is closed.
+---@param before fun(ends_line: boolean)
 ---@return table
-function M.watch(editor)
+function M.watch(before)
     local raw_print, raw_io_write = print, io.write
     local methods = getmetatable(io.stdout).__index
     local raw_write = methods.write
@@ -16,18 +17,18 @@ function M.watch(editor)
     end
 
     print = function(...) -- luacheck: ignore 121
-        editor:hide(true)
+        before(true)
         return raw_print(...)
     end
     methods.write = function(file, ...)
         if file == io.stdout or file == io.stderr then
-            editor:hide(ends_line(...))
+            before(ends_line(...))
         end
         return raw_write(file, ...)
     end
     io.write = function(...) -- luacheck: ignore 122
         if io.output() == io.stdout then
-            editor:hide(ends_line(...))
+            before(ends_line(...))
         end
         return raw_io_write(...)
     end
