@@ -7,7 +7,7 @@ local seed = require "vm.seed"
 local M = {}
 
 local USAGE = [[
-usage: vmatrix images build seed [--arch ARCH]... [--agent] [--force]
+usage: vmatrix images build seed [--arch ARCH]... [--agent] [--force] [--json]
        vmatrix images build RELEASE [OPTION...]
        vmatrix images COMMAND [ARG...]
 
@@ -16,6 +16,7 @@ usage: vmatrix images build seed [--arch ARCH]... [--agent] [--force]
     --arch ARCH   one of %s, or 'all'; may be given several times
     --agent       with the QEMU guest agent, for guests that are made with agent = true
     --force       builds it again, with the packages of today
+    --json        says what there is now as JSON
   build RELEASE  builds an image of Debian: `vmatrix images build debian-13 --help` says more
 
 commands, each with a --help of its own (the cache is in %s):
@@ -73,8 +74,9 @@ local function size_of(image)
     return raw.fs.stat(image.kernel).size + raw.fs.stat(image.initrd).size
 end
 
-local function build(arches, force, agent)
-    for _, arch in ipairs(arches) do
+local function build(arches, force, agent, json)
+    local made = {}
+    for i, arch in ipairs(arches) do
         local started = raw.task.now()
         local image = seed.build(arch, {
             force = force,
@@ -83,7 +85,14 @@ local function build(arches, force, agent)
                 io.stderr:write(("%s: %s\n"):format(arch, line))
             end,
         })
-        print(("%s  %s  %s  (%.1f s)"):format(arch, mib(size_of(image)), image.folder, raw.task.now() - started))
+        made[i] = { name = "seed", arch = arch, path = image.folder, bytes = size_of(image),
+            seconds = raw.task.now() - started }
+        if not json then
+            print(("%s  %s  %s  (%.1f s)"):format(arch, mib(made[i].bytes), image.folder, made[i].seconds))
+        end
+    end
+    if json then
+        print(raw.json.encode(made))
     end
     return 0
 end
@@ -92,7 +101,7 @@ local function build_command(args)
     if args[1] ~= "seed" and not (args[1] or "-"):find "^%-" then
         return require("vm.build.command").main(args)
     end
-    local arches, force, agent, what = {}, false, false, nil
+    local arches, force, agent, json, what = {}, false, false, false, nil
     local at = 1
     while args[at] do
         local word = args[at]
@@ -116,6 +125,8 @@ local function build_command(args)
             force = true
         elseif word == "--agent" then
             agent = true
+        elseif word == "--json" then
+            json = true
         elseif word:sub(1, 1) == "-" or what then
             return complain(("unknown argument '%s'"):format(word))
         else
@@ -126,7 +137,7 @@ local function build_command(args)
     if what ~= "seed" then
         return complain("only 'seed' can be built")
     end
-    return build(#arches > 0 and arches or { this_arch() }, force, agent)
+    return build(#arches > 0 and arches or { this_arch() }, force, agent, json)
 end
 
 ---Runs `vmatrix images ARGS`; returns the exit code.

@@ -56,6 +56,42 @@ t.test("it_is_drawn_after_a_second_and_erased_at_the_end", function()
     t.equal(#said, before)
 end)
 
+t.test("what_is_printed_takes_it_away_and_a_line_that_was_begun_is_not_drawn_over", function()
+    local said = {}
+    local bar <close> = progress.start("slow", { visible = true })
+    bar.out = { write = function(_, ...)
+        progress.wrote(false) -- as writes to a terminal tell it, its own, too
+        said[#said + 1] = table.concat { ... }
+    end, flush = function() end }
+    local function is_drawn(seconds)
+        local before = #said
+        vm.sleep(seconds)
+        return #said > before
+    end
+    t.check(is_drawn(1.3))
+    progress.wrote(false)
+    t.equal(said[#said], "\r\27[K")
+    t.check(not is_drawn(0.3))
+    progress.wrote(true)
+    t.check(is_drawn(0.5))
+    progress.hold(true)
+    t.equal(said[#said], "\r\27[K")
+    t.check(not is_drawn(0.3))
+    progress.hold(false)
+    t.check(is_drawn(0.5))
+end)
+
+t.test("calls_of_the_library_show_it_only_where_that_was_wanted_and_know_how_long_they_took", function()
+    local bar <close> = progress.call("boot a", "boot seed")
+    t.equal({ bar.driver, bar.expect }, {})
+    vm.sleep(0.05)
+    bar:done_well()
+    local again <close> = progress.call("boot b", "boot seed")
+    t.check(again.expect >= 0.05)
+    local other <close> = progress.call("stop a")
+    t.equal(other.expect, nil)
+end)
+
 t.test("the_rate_is_taken_of_the_last_seconds", function()
     local bar <close> = progress.start("rate", { visible = false, total = 1000 })
     bar:update(0)

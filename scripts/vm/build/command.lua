@@ -26,8 +26,13 @@ local function build(release, arch, opts)
             io.stderr:write(("%s: %s\n"):format(label, line))
         end,
     })
-    print(("%s@%s  %s  %s  (%.1f s)"):format(image.entry.name, image.entry.arch,
-        require("vm.progress").bytes(raw.fs.stat(image.path).size), image.digest:sub(1, 23), raw.task.now() - started))
+    local made = { name = image.entry.name, arch = image.entry.arch, path = image.path, digest = image.digest,
+        bytes = raw.fs.stat(image.path).size, seconds = raw.task.now() - started }
+    if not opts.json then
+        print(("%s@%s  %s  %s  (%.1f s)"):format(made.name, made.arch, require("vm.progress").bytes(made.bytes),
+            made.digest:sub(1, 23), made.seconds))
+    end
+    return made
 end
 
 return require("vm.command").define {
@@ -43,6 +48,7 @@ return require("vm.command").define {
         { name = "--as", value = "NAME", help = "the name that the image gets; RELEASE, or RELEASE-none, otherwise" },
         { name = "--mirror", value = "URL", help = "where the packages are; VMATRIX_DEBIAN_MIRROR says it, too" },
         { name = "--check", help = "only says whether this machine could" },
+        { name = "--json", help = "says what was built as JSON" },
     },
     text = [[
 The image has an SSH server, the guest agent and no key or identity of its own; its kernel is started
@@ -60,8 +66,12 @@ Other architectures need qemu-user and binfmt_misc; `vmatrix images build seed` 
         if opts.as and not opts.as:find "^%w[%w._-]*$" then
             errors.fail("usage", "option '--as': letters, digits, '.', '_' and '-' expected")
         end
+        local made = {}
         for _, arch in ipairs(opts.check and {} or arches) do
-            build(operands.release, recipe_of.find(operands.release, arch).arch, opts)
+            made[#made + 1] = build(operands.release, recipe_of.find(operands.release, arch).arch, opts)
+        end
+        if opts.json then
+            print(raw.json.encode(raw.json.list(made)))
         end
     end,
 }

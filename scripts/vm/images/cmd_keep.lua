@@ -85,8 +85,14 @@ local function add(opts, operands)
     local record = store.register { name = name, arch = known_arch, path = copy.disk, format = format, built = false,
         user = opts.user, reach = opts.reach, packages = opts.packages, firmware = opts.firmware,
         url = operands.file }
-    print(("%s@%s  %s  %s  %s"):format(name, known_arch, format, record.digest:sub(1, 23),
-        store.path(record, "disk")))
+    bar:close()
+    if opts.json then
+        print(raw.json.encode { name = name, arch = known_arch, format = format, digest = record.digest,
+            path = store.path(record, "disk") })
+    else
+        print(("%s@%s  %s  %s  %s"):format(name, known_arch, format, record.digest:sub(1, 23),
+            store.path(record, "disk")))
+    end
 end
 
 M.add = command.define {
@@ -102,6 +108,7 @@ M.add = command.define {
         { name = "--reach", value = "HOW", words = { "cloud-init", "agent", "ssh" }, help = "how commands reach it" },
         { name = "--packages", value = "NAME", help = "its package manager: apt, dnf, zypper, pacman, apk, pkg" },
         { name = "--firmware", value = "NAME", words = { "bios", "uefi" }, help = "what starts it" },
+        { name = "--json", help = "says what it is now as JSON" },
     },
     text = [[
 The file is copied, and decompressed if it is compressed by xz, zstd, gzip or bzip2. A qcow2 file that names
