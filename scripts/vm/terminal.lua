@@ -109,17 +109,38 @@ local function type_in(input, mode, write, look)
     end
 end
 
--- What a program on the other side may have left the terminal in, when it could not end itself: the
--- alternate screen, a hidden cursor, colours, keys of its own.
-local RESET <const> = "\27[?1049l\27[?25h\27[?1l\27>\27[?1000l\27[?2004l\27[0m\r\n"
+-- What a program on the other side may have left the terminal in, when it could not end itself: a hidden
+-- cursor, colours, keys of its own; and the alternate screen. Leaving that moves the cursor also where it was
+-- not entered.
+local RESET <const> = "\27[?25h\27[?1l\27>\27[?1000l\27[?2004l\27[0m\r\n"
+local LEAVE_ALTERNATE <const> = "\27[?1049l"
+local alternate <const> = { ["47"] = true, ["1047"] = true, ["1049"] = true }
+
+---Follows whether what is said leaves a terminal on its alternate screen.
+---@param state { alternate?: boolean, rest?: string } {} at first
+---@param text string
+function M.follow_screen(state, text)
+    text = (state.rest or "") .. text
+    for modes, how in text:gmatch "\27%[%?([%d;]+)([hl])" do
+        for mode in modes:gmatch "%d+" do
+            if alternate[mode] then
+                state.alternate = how == "h"
+            end
+        end
+    end
+    local rest = text:match "\27%[?%??[%d;]*$" or ""
+    state.rest = #rest < 32 and rest or ""
+end
 
 -- A program's question to the terminal (where the cursor is, what the terminal is) is answered as if by
 -- keys: an answer that comes when the program is gone is not for whoever reads next. QUESTION is of
 -- ECMA-48's DSR and DA; seconds that a question is remembered for, and that its answer may take.
 local QUESTION <const>, REMEMBERED <const>, ANSWER <const> = "\27%[[%d;>=?]*[cn]", 1, 0.1
 local asked = -math.huge
+local screen = {}
 
 local function say(text)
+    M.follow_screen(screen, text)
     if text:find(QUESTION) then
         asked = raw.task.now()
     end
@@ -142,10 +163,11 @@ local function with_terminal(listen, write, look, ended)
     local mode <close> = errors.raise(terminal.raw(0))
     local input <close> = errors.raise(terminal.input(0))
     local left, done = false, false
+    screen = {}
     -- However it is left, but by the other side's own end, the terminal is set right.
     local _ <close> = setmetatable({}, { __close = function()
         if not done then
-            say(RESET)
+            say((screen.alternate and LEAVE_ALTERNATE or "") .. RESET)
         end
     end })
     local listening = task.spawn(listen)

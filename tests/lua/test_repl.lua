@@ -239,4 +239,20 @@ t.test("a_tilde_and_a_dot_at_the_beginning_of_a_line_leave_a_shell_and_one_and_c
     t.equal({ keys("\r", "\27OA~.") }, { "\r\27OA", "leave" })
 end)
 
+t.test("the_alternate_screen_is_left_only_where_it_was_entered", function()
+    local function is_alternate(...)
+        local state = {}
+        for _, text in ipairs { ... } do
+            terminal.follow_screen(state, text)
+        end
+        return state.alternate or false
+    end
+    t.check(not is_alternate "text\27[1;31m\27[?25h")
+    t.check(is_alternate "\27[?1049h\27[2J")
+    t.check(is_alternate "\27[?25;1049h")
+    t.check(is_alternate("\27[?10", "49", "h"))
+    t.check(not is_alternate("\27[?1049h", "text\27", "[?1049l"))
+    t.check(not is_alternate("\27[?1049", ("x"):rep(100), "h"))
+end)
+
 t.finish()
