@@ -5,6 +5,18 @@ local shell = require "vm.shell"
 local target = require "vm.owner.target"
 local terminal = require "vm.terminal"
 
+-- What is run instead of a shell: a single word as it is, several exactly.
+local function line_of(words)
+    if #words < 2 then
+        return words[1]
+    end
+    local quoted = {}
+    for i, word in ipairs(words) do
+        quoted[i] = shell.quote(word)
+    end
+    return table.concat(quoted, " ")
+end
+
 local function handler(opts, operands)
     local why = terminal.problem()
     if why then
@@ -14,9 +26,7 @@ local function handler(opts, operands)
     if throwaway then
         target.say("guest %s is gone when its shell ends (exit, or Ctrl-D)", guest.name)
     end
-    local words = operands.command
-    local line = #words == 1 and words[1] or #words > 1 and shell.show(words) or nil
-    local status, signal = guest:shell { command = line, user = not throwaway and opts.user or nil }
+    local status, signal = guest:shell { command = line_of(operands.command), user = not throwaway and opts.user or nil }
     return status or (signal and command.FAILED or command.OK) -- neither: it was left by "~."
 end
 

@@ -276,6 +276,12 @@ t.test("a_shell_and_the_console_take_the_terminal_until_a_tilde_and_a_dot", func
     t.equal(console:finish(30), 0)
 end)
 
+t.test("a_shell_with_a_command_runs_it_exactly_however_long_it_is", function()
+    local shell <close> = terminal("shell", "dev", "--", "printf", "<%s>", ("x"):rep(150), "a b", "$HOME")
+    shell:expect(1, "<" .. ("x"):rep(150) .. "><a b><%$HOME>")
+    t.equal(shell:finish(30), 0)
+end)
+
 t.test("a_shell_of_an_image_is_a_throwaway_guest_that_goes_with_ctrl_d", function()
     local shell <close> = terminal("shell", "seed@x86_64", "-m", "256MiB")
     shell:expect(1, "is gone when its shell ends", 120)
