@@ -26,7 +26,8 @@ local function handler(opts, operands)
     if throwaway then
         target.say("guest %s is gone when its shell ends (exit, or Ctrl-D)", guest.name)
     end
-    local status, signal = guest:shell { command = line_of(operands.command), user = not throwaway and opts.user or nil }
+    local line = line_of(operands.command)
+    local status, signal = guest:shell { command = line, user = not throwaway and opts.user or nil }
     return status or (signal and command.FAILED or command.OK) -- neither: it was left by "~."
 end
 

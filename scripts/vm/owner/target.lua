@@ -134,7 +134,7 @@ end
 ---@param value any
 ---@param list? boolean
 function M.json(value, list)
-    print(errors.raise(raw.json.encode(list and raw.json.list(value) or value)))
+    print((errors.raise(raw.json.encode(list and raw.json.list(value) or value))))
 end
 
 ---What is known of one kept guest, as `vmatrix list --json` says it.
