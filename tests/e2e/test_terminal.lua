@@ -89,7 +89,8 @@ t.test("a_guest_at_the_prompt_shell_editor_console_and_ctrl_c", function()
     at:press "C-c"
     at:enter "echo still $((40 + 2))"
     at:expect("\nstill 42\n", 30)
-    at:enter "sleep 1000"
+    at:enter "sh -c 'echo $((1 + 1)) begun; sleep 1000'"
+    at:expect("\n2 begun$", 30)
     at:press "C-z" -- the guest's, too
     at:expect("Stopped", 30)
     at:enter "kill %1; echo went $((40 + 3))"
