@@ -23,6 +23,7 @@ id or the beginning or last part of one, or 'last', which is what is meant when 
   --format FORMAT[=FILE]  terminal (unless told otherwise), junit, tap, json, markdown, github (annotations
                           and the step's summary) or html; may be given several times, each with a FILE.
                           In a folder the file has the format's usual name
+  --json                  the same as --format json
   --output FILE           where the report goes instead of the standard output
   --compare A B           what run B has that A had not: newly failing, fixed, flaky, slower beyond the
                           noise, added, removed; exit status 1 when something is newly failing
@@ -40,7 +41,7 @@ end
 
 -- Options that take a value; those that take none are false.
 local known <const> = { ["--format"] = true, ["--output"] = true, ["--runs"] = true, ["--prune"] = true,
-    ["--compare"] = false, ["--list"] = false }
+    ["--compare"] = false, ["--list"] = false, ["--json"] = false }
 
 local function unknown_option(word)
     local names = {}
@@ -65,6 +66,8 @@ local function parse(args)
             only_words = true
         elseif known[name] == nil or known[name] == false and value then
             return nil, unknown_option(word)
+        elseif name == "--json" then
+            table.insert(given.formats, "json")
         elseif known[name] == false then
             given[name:sub(3)] = true
         else

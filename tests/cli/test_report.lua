@@ -62,7 +62,7 @@ t.test("the_runs_are_listed_oldest_first", function()
     end
     t.equal(#lines, 2)
     t.match(lines[1], "^" .. first.id:gsub("%-", "%%-") .. "  %d%d%d%d%-.*6 tests .*  6 passed$")
-    local data = raw.json.decode(report({ "--list", "--format", "json" }).stdout)
+    local data = raw.json.decode(report({ "--list", "--json" }).stdout)
     t.equal({ data.count, data.runs[2].id, data.runs[2].counts.total }, { 2, second.id, 24 })
 end)
 
