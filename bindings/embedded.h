@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 struct vx_embedded {
-    const char *name; /* as require takes it: "vm.guest" */
-    const char *path; /* below scripts/: "vm/guest.lua" */
+    const char *name; /* as require takes it: "vm.guest.spec" */
+    const char *path; /* below scripts/: "vm/guest/spec.lua" */
     const char *text;
     size_t len;
 };

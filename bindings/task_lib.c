@@ -1,4 +1,4 @@
-/* vm.raw.task: what Lua calls of tasks. scripts/vm/task.lua makes the public face of it. */
+/* vm.raw.task: what Lua calls of tasks. scripts/vm/task/init.lua makes the public face of it. */
 #include "bindings/modules.h"
 
 #include <lauxlib.h>

@@ -4,7 +4,7 @@ local annotations = require "vm.doc.annotations"
 local cli = require "vm.cli"
 local fs = require("vm.raw").fs
 local host = require "vm.host"
-local usages = require "vm.doc.usage"
+local usages = require "vm.cli.usage"
 
 local root = arg[0]:match "^(.*)/scripts/dev/[^/]*$" or "."
 local out = {}

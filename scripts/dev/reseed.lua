@@ -1,6 +1,6 @@
--- The source of the programs in scripts/vm/reseed_code.lua: what a fork runs to get a random pool of
+-- The source of the programs in scripts/vm/reseed/code.lua: what a fork runs to get a random pool of
 -- its own where nothing else can ask the kernel for it. Needs clang and llvm-objcopy.
--- Run: vmatrix scripts/dev/reseed.lua > scripts/vm/reseed_code.lua
+-- Run: vmatrix scripts/dev/reseed.lua > scripts/vm/reseed/code.lua
 --
 -- Each does the same four calls: read up to 512 bytes from standard input, ioctl(1, RNDADDENTROPY)
 -- with them, ioctl(1, RNDRESEEDCRNG), exit with 0, or 1 if one of the others failed. Its standard

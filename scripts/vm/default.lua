@@ -1,6 +1,6 @@
 -- vm.create and vm.boot: on the embedded driver of this process.
-local connection = require "vm.connection"
-local create = require "vm.create"
+local connection = require "vm.guest.connection"
+local create = require "vm.guest.create"
 
 local M = {}
 

@@ -17,16 +17,16 @@ local vm = {
 -- name -> { module, field }: what is here is not loaded before a script names it.
 local lazy = {
     boot = { "vm.default", "boot" },
-    connect = { "vm.connection", "connect" },
+    connect = { "vm.guest.connection", "connect" },
     create = { "vm.default", "create" },
-    features = { "vm.features", "of" },
+    features = { "vm.guest.features", "of" },
     get = { "vm.owner.find", "get" },
     list = { "vm.owner.find", "list" },
     matrix = { "vm.matrix.define", "matrix" },
     network = { "vm.network", "network" },
     params = { "vm.matrix.params", "params" },
     prepared = { "vm.state.prepared", "prepared" },
-    ssh = { "vm.ssh", "open" },
+    ssh = { "vm.remote.ssh", "open" },
     step = { "vm.state.step", "step" },
     template = { "vm.template", "open" },
 }

@@ -143,7 +143,7 @@ if fs.exists "/proc/self/cmdline" then
         local path = word:match '"filename":"([^"]*/guests/[^"]*)"'
         if path then
             fs.mkdir_p(path:match "^(.*)/")
-            require("vm.disk").overlay(path, base.info.desc.disks[1].path, "qcow2")
+            require("vm.images.disk").overlay(path, base.info.desc.disks[1].path, "qcow2")
         end
     end
     local hands = {}

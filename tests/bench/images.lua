@@ -18,7 +18,7 @@ local rounds = tonumber(arg[2] or 3)
 io.stdout:setvbuf "line"
 local work = assert(fs.mkdtemp())
 local _ <close> = setmetatable({}, { __close = function() fs.remove_tree(work) end })
-require("vm.paths").cache = function() return work .. "/cache" end
+require("vm.host.paths").cache = function() return work .. "/cache" end
 script.set(work .. "/x.lua")
 assert(fs.mkdir_p(work .. "/.vmatrix/images"))
 local server <close> = nginx.start()

@@ -14,7 +14,7 @@ local env = { XDG_STATE_HOME = folder .. "/state", XDG_CACHE_HOME = folder .. "/
 -- The seed's own images are no part of the question.
 assert(fs.mkdir_p(folder .. "/cache/vmatrix"))
 for _, name in ipairs { "images", "qemu" } do
-    local path = require("vm.paths").cache() .. "/" .. name
+    local path = require("vm.host.paths").cache() .. "/" .. name
     if fs.exists(path) then
         assert(fs.symlink(path, folder .. "/cache/vmatrix/" .. name))
     end

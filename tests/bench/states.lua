@@ -2,7 +2,7 @@
 -- and what the keys cost.
 -- Run: vmatrix tests/bench/states.lua [REPEATS]
 local vm = require "vm"
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 local key = require "vm.state.key"
 local step = require "vm.state.step"
 

@@ -6,7 +6,7 @@ local cli = require "cli.cli"
 local fs = vm.raw.fs
 
 local function choose(emulator, env)
-    return cli.run({ "-e", ("print(require('vm.disk_io').choose('x86_64', %q))"):format(emulator) }, { env = env })
+    return cli.run({ "-e", ("print(require('vm.host.disk_io').choose('x86_64', %q))"):format(emulator) }, { env = env })
 end
 
 -- An emulator that counts how often it is asked.

@@ -68,7 +68,7 @@ end)
 
 t.test("what_cannot_be_ended_is_said_and_makes_the_exit_code_1", function()
     local code, result = status [[
-        local shutdown = require "vm.shutdown"
+        local shutdown = require "vm.task.shutdown"
         shutdown.add("first", function() print "still run" end)
         shutdown.add("second", function() error "it will not" end)
     ]]

@@ -195,7 +195,7 @@ t.test("ctrl_d_that_is_typed_while_a_line_runs_leaves_when_it_has_ended", functi
     at:expect "vm> abc$"
     at:press "C-u"
     -- The question whether guests may be lost is not answered by whoever has not seen it.
-    at:enter "package.loaded['vm.connection'] = { guests = function() return { { name = 'one', spec = {} } } end }"
+    at:enter "package.loaded['vm.guest.connection'] = { guests = function() return { { name = 'one', spec = {} } } end }"
     at:enter "vm.sleep(1)"
     vm.sleep(0.3)
     at:press("C-d", "C-d")
@@ -203,7 +203,7 @@ t.test("ctrl_d_that_is_typed_while_a_line_runs_leaves_when_it_has_ended", functi
     vm.sleep(0.3)
     at:enter "n"
     at:expect "%] n\nvm>$"
-    at:enter "package.loaded['vm.connection'] = nil"
+    at:enter "package.loaded['vm.guest.connection'] = nil"
     at:press "C-d"
     at:expect "ended 0"
 end)

@@ -17,7 +17,7 @@ end
 
 -- Two guests with nothing to boot: it is their processes and files that matter here. The capability
 -- cache is the user's own, which most often is warm.
-local OPTS <const> = { env = { "XDG_CACHE_HOME=" .. require("vm.paths").cache():match "^(.*)/" } }
+local OPTS <const> = { env = { "XDG_CACHE_HOME=" .. require("vm.host.paths").cache():match "^(.*)/" } }
 
 local START <const> = [[
     local r = require "vm.run".open()

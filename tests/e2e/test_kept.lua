@@ -14,7 +14,7 @@ if not host.which "qemu-system-x86_64" or not host.which "qemu-img" then
 end
 
 -- The seed is the user's own; everything else is this file's.
-local OPTS <const> = { env = { "XDG_CACHE_HOME=" .. require("vm.paths").cache():match "^(.*)/" }, timeout = 200 }
+local OPTS <const> = { env = { "XDG_CACHE_HOME=" .. require("vm.host.paths").cache():match "^(.*)/" }, timeout = 200 }
 local home = cli.folder .. "/state/vmatrix/kept"
 
 local function run(args, stdin)

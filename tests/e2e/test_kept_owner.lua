@@ -16,7 +16,7 @@ if not host.which "qemu-system-x86_64" or not host.which "qemu-img" then
 end
 
 -- The capability cache is the user's own, which most often is warm.
-local CACHE <const> = "XDG_CACHE_HOME=" .. require("vm.paths").cache():match "^(.*)/"
+local CACHE <const> = "XDG_CACHE_HOME=" .. require("vm.host.paths").cache():match "^(.*)/"
 local OPTS <const> = { env = { CACHE, "VMATRIX_OWNER_IDLE=60" } }
 local home = cli.folder .. "/state/vmatrix/kept"
 

@@ -8,7 +8,7 @@ local host = require "vm.host"
 
 local fs, json = vm.raw.fs, vm.raw.json
 
-local OPTS <const> = { "XDG_CACHE_HOME=" .. require("vm.paths").cache():match "^(.*)/" }
+local OPTS <const> = { "XDG_CACHE_HOME=" .. require("vm.host.paths").cache():match "^(.*)/" }
 local KILL <const>, INT <const> = 9, 2
 
 local folder = cli.folder .. "/m"
@@ -234,8 +234,8 @@ t.test("two_runs_share_the_memory_that_they_may_have", function()
     if fs.uid() ~= 0 or not os.execute(("unshare -m sh -c '%s' 2>/dev/null"):format(alone)) then
         t.skip "only root may hide the runs of others"
     end
-    local shell = require "vm.shell"
-    local cost = require("vm.held").cost { memory = 256 * 1024 * 1024, cpus = 1, emulated = true }.memory
+    local shell = require "vm.remote.shell"
+    local cost = require("vm.guest.held").cost { memory = 256 * 1024 * 1024, cpus = 1, emulated = true }.memory
     local texts = vm.parallel({ "a", "b" }, function(at)
         local words = cli.argv({ "test", "--jobs", "2", "--memory", ("%dMiB"):format(2 * cost // 2 ^ 20), "-v",
             "--output", folder .. "/runs-" .. at, file }, { env = { "AT=" .. at, OPTS[1] } })
@@ -350,7 +350,7 @@ t.test("shell_needs_a_terminal", function()
 end)
 
 t.test("what_the_guests_of_a_run_hold_is_seen_by_others_and_given_back", function()
-    local held = require "vm.held"
+    local held = require "vm.guest.held"
     local script = cli.script("hold.lua", [[
         local vm = require "vm"
         local guest <close> = vm.create { arch = "x86_64", memory = "512MiB", disk = "1GiB" }
@@ -365,7 +365,7 @@ t.test("what_the_guests_of_a_run_hold_is_seen_by_others_and_given_back", functio
     -- This process looks where the other keeps its runs.
     local look = cli.script("look.lua", [[
         local memory, runs = 0, 0
-        for _, run in ipairs(require "vm.held".runs()) do
+        for _, run in ipairs(require "vm.guest.held".runs()) do
             if run.root:sub(1, #arg[1]) == arg[1] then -- not those of whoever else works here
                 memory, runs = memory + run.memory, runs + 1
             end

@@ -4,7 +4,7 @@
 local t = require "harness"
 local vm = require "vm"
 local host = require "vm.host"
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 local fs = vm.raw.fs
 
 local USER <const> = "nobody"

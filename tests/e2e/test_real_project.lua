@@ -46,7 +46,7 @@ t.test("zlib_is_built_and_tested_on_an_image_that_was_built_with_both_compilers"
     host.run({ where.path .. "/fetch.sh" }, { timeout = 600 })
     t.check(fs.exists(where.path .. "/zlib/configure"))
     -- The image goes into that cache; packages, the seed and QEMU's capabilities come from the usual one.
-    local usual = require("vm.paths").cache()
+    local usual = require("vm.host.paths").cache()
     assert(fs.mkdir_p(where.env.XDG_CACHE_HOME .. "/vmatrix"))
     for _, name in ipairs { "debs", "qemu" } do
         assert(fs.mkdir_p(usual .. "/" .. name))

@@ -53,7 +53,7 @@ local function start(folder, arch, extra)
     assert(fs.write_atomic(folder .. "/login", login.private, 384))
     assert(fs.write_atomic(folder .. "/known", "guest " .. host_key.public .. "\n"))
     local argv = { program, "-accel", "tcg,tb-size=256", "-m", tostring(image.memory_min // 2 ^ 20 | 0),
-        "-smp", (arch == "riscv64" or arch == "i386") and "1" or "2", -- see scripts/vm/spec.lua
+        "-smp", (arch == "riscv64" or arch == "i386") and "1" or "2", -- see scripts/vm/guest/spec.lua
         "-nodefaults", "-display", "none", "-no-reboot", "-kernel", image.kernel, "-initrd", folder .. "/initrd",
         "-append", image.append .. " vmatrix.hostname=box",
         "-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",

@@ -3,7 +3,7 @@
 local vm = require "vm"
 local t = require "harness"
 local cli = require "cli.cli"
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 
 local fs, json = vm.raw.fs, vm.raw.json
 local KILL <const>, INT <const> = 9, 2
@@ -402,9 +402,9 @@ t.test("a_state_that_cannot_be_kept_serves_its_process", function()
     end
     local words = {}
     for i, word in ipairs(argv) do
-        words[i] = require("vm.shell").quote(word)
+        words[i] = require("vm.remote.shell").quote(word)
     end
-    local inner = require("vm.shell").quote(mount .. " && exec " .. table.concat(words, " "))
+    local inner = require("vm.remote.shell").quote(mount .. " && exec " .. table.concat(words, " "))
     local result = require("vm.host").run({ "sh", "-c", ("exec %s sh -c %s"):format(probe, inner) },
         { check = false, timeout = 400 })
     t.equal(result.status, 0, result.stderr)

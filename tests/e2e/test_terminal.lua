@@ -9,7 +9,7 @@ local tmux = require "cli.tmux"
 
 local fs = vm.raw.fs
 
-local CACHE <const> = "XDG_CACHE_HOME=" .. require("vm.paths").cache():match "^(.*)/"
+local CACHE <const> = "XDG_CACHE_HOME=" .. require("vm.host.paths").cache():match "^(.*)/"
 
 local function line(args)
     local words = {}

@@ -2,7 +2,7 @@
 local t = require "harness"
 local tree = require "lint.tree"
 local cli = require "vm.cli"
-local usages = require "vm.doc.usage"
+local usages = require "vm.cli.usage"
 
 local pages = { "vmatrix.1", "vmatrix-test.1", "vmatrix.lua.3" }
 local made = {}

@@ -2,7 +2,7 @@
 local t = require "harness"
 local vm = require "vm"
 local host = require "vm.host"
-local link_of = require "vm.agent_link"
+local link_of = require "vm.remote.agent_link"
 
 local raw = vm.raw
 local fs = raw.fs
@@ -109,7 +109,7 @@ end)
 
 test("answers about a command that make no sense are errors", function(link)
     link:close()
-    local agent = require("vm.agent").new { path = path, name = "stand-in" }
+    local agent = require("vm.remote.agent").new { path = path, name = "stand-in" }
     local _ <close> = setmetatable({}, { __close = function() agent:close() end })
     local function run()
         local handle, err = agent:run { command = "true", timeout = 5 }

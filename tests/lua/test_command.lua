@@ -1,5 +1,5 @@
 -- Commands as data: reading a command line by its description, and the help that is made of it.
-local command = require "vm.command"
+local command = require "vm.cli.command"
 local t = require "harness"
 
 local seen

@@ -1,8 +1,8 @@
 -- What completion says could stand next, and what it knows of it: the commands' own help.
 local t = require "harness"
 local cli = require "vm.cli"
-local complete = require "vm.doc.complete"
-local usages = require "vm.doc.usage"
+local complete = require "vm.cli.complete"
+local usages = require "vm.cli.usage"
 
 local function values(...)
     local found = complete.words { ... }
@@ -82,7 +82,7 @@ t.test("commands that are data complete what their operands and options name", f
     rawset(vm, "list", function()
         return { { name = "dev", state = "running" }, { name = "old", state = "stopped" } }
     end)
-    package.loaded["test.cmd_poke"] = require("vm.command").define { name = "poke", help = "pokes",
+    package.loaded["test.cmd_poke"] = require("vm.cli.command").define { name = "poke", help = "pokes",
         operands = { { name = "GUEST", complete = { "guest" } },
             { name = "SRC", complete = { "path" }, words = { "all" } },
             { name = "COMMAND", rest = true, optional = true } },

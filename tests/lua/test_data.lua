@@ -1,7 +1,7 @@
--- vm.raw.data: keys that other programs accept, archives, decompression; and vm.elf.
+-- vm.raw.data: keys that other programs accept, archives, decompression; and vm.seed.elf.
 local t = require "harness"
 local raw = require "vm.raw"
-local elf = require "vm.elf"
+local elf = require "vm.seed.elf"
 local host = require "vm.host"
 
 local fs, data = raw.fs, raw.data

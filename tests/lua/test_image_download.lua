@@ -16,7 +16,7 @@ local MIB <const> = 1 << 20
 
 local work = assert(fs.mkdtemp())
 local _ <close> = setmetatable({}, { __close = function() fs.remove_tree(work) end })
-require("vm.paths").cache = function() return work .. "/cache" end
+require("vm.host.paths").cache = function() return work .. "/cache" end
 script.set(work .. "/x.lua")
 assert(fs.mkdir_p(work .. "/.vmatrix/images"))
 
@@ -343,7 +343,7 @@ t.test("what a process that was killed has left is gone on with by the next", fu
     until (stat and stat.size > 500000) or raw.task.now() > deadline
     other:kill(9)
     other:wait(10)
-    local paths = require "vm.paths"
+    local paths = require "vm.host.paths"
     local before = paths.cache
     paths.cache = function() return work .. "/killed/vmatrix" end
     local back <close> = setmetatable({}, { __close = function() paths.cache = before end }) -- luacheck: ignore 211

@@ -14,7 +14,7 @@ local fs = raw.fs
 -- The cache is this program's own: nothing here may touch the user's.
 local work = assert(fs.mkdtemp())
 local _ <close> = setmetatable({}, { __close = function() fs.remove_tree(work) end })
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 paths.cache = function() return work .. "/cache" end
 script.set(work .. "/x.lua")
 

@@ -1,7 +1,7 @@
 -- guest:install: the command lines of each manager, and names across distributions. No guest here: Debian's
 -- is tried in tests/e2e/test_images.lua; of the others only the words are known to be right.
 local t = require "harness"
-local install = require "vm.install"
+local install = require "vm.guest.install"
 
 t.test("names_are_translated_and_each_is_asked_for_once", function()
     t.equal(install.translate("apt", { "gcc", "make", "pkg-config", "openssl-dev", "gcc" }),

@@ -83,7 +83,7 @@ end)
 
 -- A seed's cards are found in the order of its bus: behind root ports later than on the root bus.
 t.test("a_seed_is_told_its_addresses_in_the_order_of_its_bus", function()
-    local append = require("vm.cards").append
+    local append = require("vm.network.cards").append
     local function guest(root_ports, ...)
         local cards = {}
         for i, address in ipairs { ... } do

@@ -1,6 +1,6 @@
 -- Which console text is a kernel's panic, and which is only printed by a program.
 local t = require "harness"
-local panic = require "vm.panic"
+local panic = require "vm.guest.panic"
 
 local linux <const> = "[    0.000000] Linux version 6.12\r\n[    1.5] Run /init\r\n"
 

@@ -1,5 +1,5 @@
 -- The line that says how far something is.
-local progress = require "vm.progress"
+local progress = require "vm.terminal.progress"
 local t = require "harness"
 local vm = require "vm"
 

@@ -1,7 +1,7 @@
 -- What `vmatrix init` finds in a folder, and the matrix that it makes of it.
 local vm = require "vm"
 local t = require "harness"
-local project = require "vm.project"
+local project = require "vm.matrix.project"
 local fs = vm.raw.fs
 
 -- A folder with these files.

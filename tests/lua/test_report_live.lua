@@ -6,7 +6,7 @@ local grid = require "vm.report.grid"
 local progress = require "vm.report.progress"
 local secrets = require "vm.test.secrets"
 local transcript = require "vm.test.transcript"
-local width = require "vm.report.width"
+local width = require "vm.terminal.width"
 
 local function plan_of(cells, tests, estimate)
     local plan = fixture.plan { cells = cells, tests = tests }

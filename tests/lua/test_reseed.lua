@@ -107,7 +107,7 @@ t.test("the programs are what their source assembles to", function()
     end
     local root = os.getenv "VMATRIX_SOURCE"
     local made = host.run({ os.getenv "VMATRIX", root .. "/scripts/dev/reseed.lua" }, { timeout = 100 }).stdout
-    t.equal(made, assert(fs.read(root .. "/scripts/vm/reseed_code.lua")))
+    t.equal(made, assert(fs.read(root .. "/scripts/vm/reseed/code.lua")))
 end)
 
 t.test("misuse raises and says what is wanted", function()

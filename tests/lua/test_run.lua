@@ -1,7 +1,7 @@
 -- The run's folders and the files that guests keep their RAM in.
 local vm = require "vm"
 local t = require "harness"
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 local run = require "vm.run"
 
 local fs = vm.raw.fs

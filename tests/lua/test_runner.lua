@@ -12,7 +12,7 @@ local folder = fs.mkdtemp "vmatrix-test-"
 local function fake(name, answer)
     local machine = { name = name or "fake" }
     function machine.exec(self, command, opts)
-        local seen <close> = require("vm.watch").begin(self, "exec", command, opts or {})
+        local seen <close> = require("vm.remote.watch").begin(self, "exec", command, opts or {})
         local result = answer and answer(command) or { ok = true, status = 0, stdout = "done\n", stderr = "" }
         if seen then
             seen:output("stdout", result.stdout)

@@ -1,7 +1,7 @@
 -- What tasks own: closed with them, handed on by them, never lost and never closed under somebody.
 local vm = require "vm"
 local t = require "harness"
-local scope = require "vm.scope"
+local scope = require "vm.task.scope"
 
 -- A thing as a guest is one, that the running task owns; closing takes a moment.
 local function make(name, closed, seconds)

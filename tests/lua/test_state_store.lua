@@ -2,7 +2,7 @@
 -- are empty stand-ins: only their files matter here.
 local t = require "harness"
 local raw = require "vm.raw"
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 local evict = require "vm.state.evict"
 local store = require "vm.state.store"
 

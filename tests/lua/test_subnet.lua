@@ -1,6 +1,6 @@
 -- Subnets and addresses of private networks.
 local t = require "harness"
-local subnet = require "vm.subnet"
+local subnet = require "vm.network.subnet"
 
 t.test("a_subnet_is_read_and_knows_its_addresses", function()
     local s = subnet.parse("x", "10.9.0.0/24")

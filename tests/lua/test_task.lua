@@ -418,7 +418,7 @@ t.test("gc_methods_cannot_wait_and_say_so", function()
 end)
 
 t.test("an_owned_object_is_closed_with_its_task_unless_it_is_returned", function()
-    local scope = require "vm.scope"
+    local scope = require "vm.task.scope"
     local closed = {}
     local function make(name)
         local object = { name = name, close = function() closed[#closed + 1] = name end }
@@ -441,7 +441,7 @@ t.test("an_owned_object_is_closed_with_its_task_unless_it_is_returned", function
 end)
 
 t.test("what_cannot_wait_hands_its_closing_to_the_reaper", function()
-    local reaper = require "vm.reaper"
+    local reaper = require "vm.task.reaper"
     local closed = vm.raw.task.event()
     local object = { close = function()
         vm.sleep(0.01)

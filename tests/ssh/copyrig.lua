@@ -107,7 +107,7 @@ function M.start(opts)
         local pipe <close> = assert(io.popen "id -un")
         user = pipe:read "l" or user
         local host_key = M.get(dir .. "/host.pub")
-        return require("vm.ssh").open {
+        return require("vm.remote.ssh").open {
             host = "127.0.0.1", port = port, user = user, key = dir .. "/key", host_key = host_key,
         }
     end

@@ -4,7 +4,7 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local hooks = require "vm.build.hooks"
 local host = require "vm.host"
-local packages = require "vm.seed_packages"
+local packages = require "vm.seed.packages"
 
 local M = {}
 

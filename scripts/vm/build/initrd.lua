@@ -2,7 +2,7 @@
 -- archive behind it that makes one guest.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
-local parts = require("vm.seed_initramfs").parts
+local parts = require("vm.seed.initramfs").parts
 
 local M = {}
 

@@ -163,7 +163,7 @@ end
 
 ---The network-config, version 2: the card of the user-mode network asks by DHCP, those on networks have
 ---addresses.
----@param cards table[] of vm.cards
+---@param cards table[] of vm.network.cards
 ---@return string
 function M.network_config(cards)
     local ethernets = {}

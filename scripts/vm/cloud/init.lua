@@ -17,7 +17,7 @@ local raise = errors.raise
 function M.prepare(guest, run, entry)
     local spec = guest.spec
     local cloud = spec.cloud or data.check("vm.create", {})
-    local key = require("vm.image").run_key(run)
+    local key = require("vm.guest.image").run_key(run)
     local host_key = raise(raw.data.ed25519(guest.name))
     local user = spec.user or "root"
     local own = cloud.user_data and raise(raw.fs.read(cloud.user_data, 1 << 20))

@@ -164,7 +164,7 @@ end
 -- The verbs that vm.ssh's machines share with guests.
 local function shared_verbs()
     local verbs = {}
-    for module in (raw.scripts.text "vm.ssh":match "\nlocal parts = (%b{})" or ""):gmatch '"([%w_.]+)"' do
+    for module in (raw.scripts.text "vm.remote.ssh":match "\nlocal parts = (%b{})" or ""):gmatch '"([%w_.]+)"' do
         for _, verb in ipairs(class_of("vm.Guest").methods) do
             if verb.module == module then
                 verbs[#verbs + 1] = verb
@@ -183,7 +183,7 @@ end
 ---@field face table[] the functions of `vm`, by name: { name, module, text, params, returns }
 ---@field classes table<string, table> by name: { name, parent, text, fields, methods }
 ---@field shared table[] the verbs of vm.Guest that vm.Ssh has, too
----@field places table<string, table> what face and classes have, by where the function is: "vm/exec.lua:120"
+---@field places table<string, table> what face and classes have, by where the function is: "vm/remote/exec.lua:120"
 
 ---Reads the annotations of all modules in the binary.
 ---@return vm.Annotations

@@ -4,7 +4,7 @@ local raw = require "vm.raw"
 local digests = require "vm.images.digest"
 local errors = require "vm.errors"
 local options = require "vm.options"
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 
 local M = {}
 

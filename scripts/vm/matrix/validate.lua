@@ -30,7 +30,7 @@ end
 
 -- An image that is no file: said here, since a name is more often misspelt than a path.
 local function check_image(image)
-    local named = require "vm.named"
+    local named = require "vm.guest.named"
     if type(image) ~= "string" or image == "seed" or not named.is_name(image) and raw.fs.exists(script.path(image)) then
         return
     end
@@ -79,7 +79,7 @@ local function check_options(given, limit)
             plain[name] = value
         end
     end
-    local spec = require("vm.spec").check("guest", plain)
+    local spec = require("vm.guest.spec").check("guest", plain)
     check_memory(spec, limit)
     return spec
 end

@@ -1,17 +1,17 @@
 -- The owner's side of a kept guest: the object of the library that it is, made from its description and
 -- written back to it, and letting go of it without ending it.
 local raw = require "vm.raw"
-local cards = require "vm.cards"
-local console = require "vm.console"
-local create = require "vm.create"
+local cards = require "vm.network.cards"
+local console = require "vm.guest.console"
+local create = require "vm.guest.create"
 local errors = require "vm.errors"
 local Guest = require "vm.guest"
 local note_of = require "vm.owner.note"
 local place_of = require "vm.owner.place"
-local scope = require "vm.scope"
-local storage = require "vm.storage"
+local scope = require "vm.task.scope"
+local storage = require "vm.guest.storage"
 local task = require "vm.task"
-local transport = require "vm.transport"
+local transport = require "vm.guest.transport"
 
 local M = {}
 
@@ -173,7 +173,7 @@ end
 ---Makes a guest that is kept.
 ---@param place vm.owner.Place
 ---@param connection vm.Connection
----@param spec table from vm.spec
+---@param spec table from vm.guest.spec
 ---@param token? string by which whoever asked knows it again
 ---@return vm.Guest
 function M.create(place, connection, spec, token)

@@ -54,7 +54,7 @@ function M.kept(place)
 end
 
 local function own_guests()
-    local connection = package.loaded["vm.connection"] -- without it there are none
+    local connection = package.loaded["vm.guest.connection"] -- without it there are none
     return connection and connection.guests() or {}
 end
 

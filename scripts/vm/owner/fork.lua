@@ -3,20 +3,20 @@
 local raw = require "vm.raw"
 local adopt = require "vm.owner.adopt"
 local errors = require "vm.errors"
-local freeze = require "vm.freeze"
+local freeze = require "vm.template.freeze"
 local note_of = require "vm.owner.note"
 local place_of = require "vm.owner.place"
-local spec_of = require "vm.spec"
+local spec_of = require "vm.guest.spec"
 local task = require "vm.task"
 local template = require "vm.template"
-local wake = require "vm.wake"
+local wake = require "vm.guest.wake"
 
 local M = {}
 
 local fs = raw.fs
 local raise = errors.raise
 
--- The first guest as what vm.fork makes guests of; its disks are copied, its machine is the same one.
+-- The first guest as what vm.template.fork makes guests of; its disks are copied, its machine is the same one.
 local function stand_in(guest, way)
     local xml = guest:raise("fork", guest.domain:xml(false))
     local desc = note_of.plain(guest.desc)

@@ -2,14 +2,14 @@
 -- by its description; what changes it is asked of the owner.
 local raw = require "vm.raw"
 local client = require "vm.owner.client"
-local console = require "vm.console"
+local console = require "vm.guest.console"
 local errors = require "vm.errors"
 local GuestOfRun = require "vm.guest"
 local note_of = require "vm.owner.note"
 local options = require "vm.options"
 local place_of = require "vm.owner.place"
-local reaper = require "vm.reaper"
-local scope = require "vm.scope"
+local reaper = require "vm.task.reaper"
+local scope = require "vm.task.scope"
 local task = require "vm.task"
 
 local M = {}
@@ -29,7 +29,7 @@ local Guest = { __name = "vm.KeptGuest", kept = true, cards = {} }
 M.Guest = Guest
 
 -- The same code as for guests of a run.
-for _, part in ipairs { "vm.transport", "vm.ready", "vm.exec", "vm.copy", "vm.terminal",
+for _, part in ipairs { "vm.guest.transport", "vm.guest.ready", "vm.remote.exec", "vm.copy", "vm.terminal",
     "vm.owner.kept_verbs" } do
     for name, method in pairs(require(part).methods) do
         Guest[name] = method

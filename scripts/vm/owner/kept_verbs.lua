@@ -149,7 +149,7 @@ end
 ---@param forward integer|table 80, or { guest = 80, host = 8080, address = "127.0.0.1", udp = false }
 ---@return integer port the host's
 function Guest:forward(forward)
-    local item = require("vm.spec").forward(self:what "forward", forward)
+    local item = require("vm.guest.spec").forward(self:what "forward", forward)
     return ask(self, "forward", { forward = item })
 end
 

@@ -3,7 +3,7 @@
 local raw = require "vm.raw"
 local adopt = require "vm.owner.adopt"
 local client = require "vm.owner.client"
-local connection = require "vm.connection"
+local connection = require "vm.guest.connection"
 local errors = require "vm.errors"
 local note_of = require "vm.owner.note"
 local options = require "vm.options"
@@ -40,7 +40,7 @@ end
 
 -- This process's run is the home of the kept guests: what makes guests works as anywhere else.
 local function be_the_run(place)
-    local cache = require("vm.paths").cache()
+    local cache = require("vm.host.paths").cache()
     errors.raise(fs.mkdir_p(cache, 448)) -- 0700
     return run.adopt { id = "kept", root = place.root, dir = place.home, ram = place.ram, cache = cache,
         capabilities = cache .. "/qemu", key = key_of(place), kept = true }

@@ -6,8 +6,8 @@ local kept = require "vm.owner.kept"
 local note_of = require "vm.owner.note"
 local options = require "vm.options"
 local place_of = require "vm.owner.place"
-local progress = require "vm.progress"
-local spec_of = require "vm.spec"
+local progress = require "vm.terminal.progress"
+local spec_of = require "vm.guest.spec"
 
 local M = {}
 
@@ -22,7 +22,7 @@ local function free_name(place, base)
 end
 
 ---Has what an image needs made or fetched, where somebody sees how far that is.
----@param spec table from vm.spec
+---@param spec table from vm.guest.spec
 function M.prepare_image(spec)
     if spec.named then
         local bar <close> = progress.start("image " .. spec.image)

@@ -31,7 +31,7 @@ local MAX <const> = 1024 * 1024
 ---@field ports { guest: integer, host: integer, udp: boolean, address: string }[]
 ---@field login table|nil how one logs in
 ---@field boot table what it boots from
----@field spec table from vm.spec
+---@field spec table from vm.guest.spec
 ---@field desc table what raw.virt.xml takes
 ---@field agent string|nil the agent's socket
 ---@field package_manager string|nil "apt", "dnf", ...
@@ -159,7 +159,7 @@ local function plain(value, seen)
 end
 
 ---A guest's options as JSON can hold them: cards are { "nat", mac = ... } where users write them.
----@param spec table from vm.spec
+---@param spec table from vm.guest.spec
 ---@return table
 function M.pack_spec(spec)
     local copy = plain(spec, {})
@@ -175,7 +175,7 @@ end
 ---@return table spec
 function M.unpack_spec(packed)
     local spec = plain(packed, {})
-    spec.arch_info = require("vm.spec").arch("kept guest", spec.arch)
+    spec.arch_info = require("vm.guest.spec").arch("kept guest", spec.arch)
     for _, nic in ipairs(spec.nics) do
         nic[1], nic.kind = nic.kind, nil
     end

@@ -1,7 +1,7 @@
 -- Where kept guests are: one home for each user, which outlives processes and restarts of the host.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 
 local M = {}
 

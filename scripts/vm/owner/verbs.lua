@@ -5,7 +5,7 @@ local raw = require "vm.raw"
 local adopt = require "vm.owner.adopt"
 local errors = require "vm.errors"
 local note_of = require "vm.owner.note"
-local scope = require "vm.scope"
+local scope = require "vm.task.scope"
 local task = require "vm.task"
 
 local verbs = {}

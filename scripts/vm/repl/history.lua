@@ -1,7 +1,7 @@
 -- What was typed at the prompt, over all sessions of this user: one entry a line, in a file that nobody
 -- else may read.
 local raw = require "vm.raw"
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 
 local M = {}
 

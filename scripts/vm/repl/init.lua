@@ -4,8 +4,8 @@ local raw = require "vm.raw"
 local chunks = require "vm.repl.chunk"
 local errors = require "vm.errors"
 local history = require "vm.repl.history"
-local progress = require "vm.progress"
-local scope = require "vm.scope"
+local progress = require "vm.terminal.progress"
+local scope = require "vm.task.scope"
 local script = require "vm.script"
 local show = require "vm.repl.show"
 
@@ -151,7 +151,7 @@ end
 
 -- The guests that would end with the session.
 local function losses()
-    local connection = package.loaded["vm.connection"]
+    local connection = package.loaded["vm.guest.connection"]
     local names = {}
     for _, guest in ipairs(connection and connection.guests() or {}) do
         if not guest.closed and not guest.consumed and not guest.kept and not guest.spec.keep then

@@ -157,7 +157,7 @@ function M.guests()
             list[#list + 1] = guest.name
         end
     end
-    local connection = package.loaded["vm.connection"]
+    local connection = package.loaded["vm.guest.connection"]
     for _, guest in ipairs(connection and connection.guests() or {}) do
         add(guest)
     end

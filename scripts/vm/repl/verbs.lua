@@ -8,7 +8,7 @@ local M = {}
 ---Prints the guests of this process, and those that are kept, one a line.
 function M.list()
     local rows, seen = { { "NAME", "IMAGE", "ARCH", "STATE", "SSH", "MEMORY" } }, {}
-    local connection = package.loaded["vm.connection"]
+    local connection = package.loaded["vm.guest.connection"]
     local guests = connection and connection.guests() or {}
     table.sort(guests, function(a, b) return a.name < b.name end)
     for _, guest in ipairs(guests) do

@@ -2,7 +2,7 @@
 -- much of it as the window holds. Pure: a state in, lines out.
 local escape = require "vm.report.escape"
 local summary = require "vm.report.summary"
-local width = require "vm.report.width"
+local width = require "vm.terminal.width"
 local words = require "vm.report.words"
 
 local M = {}

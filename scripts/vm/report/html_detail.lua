@@ -2,7 +2,7 @@
 local files = require "vm.report.html_files"
 local text = require "vm.report.html_text"
 local model_of = require "vm.report.model"
-local stats = require "vm.test.stats"
+local stats = require "vm.report.stats"
 
 local M = {}
 

@@ -4,7 +4,7 @@
 local raw = require "vm.raw"
 local grid = require "vm.report.grid"
 local task = require "vm.task"
-local width = require "vm.report.width"
+local width = require "vm.terminal.width"
 
 local M = {}
 

@@ -1,7 +1,7 @@
 -- What every report is made from: a run's plan, results and log as one table. Pure data; its texts are
 -- valid UTF-8 but as the guests wrote them: whoever shows them escapes them for its format.
 local groups = require "vm.report.groups"
-local stats = require "vm.test.stats"
+local stats = require "vm.report.stats"
 local verdict = require "vm.report.verdict"
 
 local M = {}

@@ -1,10 +1,10 @@
 -- Building one state: a guest from the state before it, the step done in it, frozen into the cache.
 local raw = require "vm.raw"
 local chain_of = require "vm.state.chain"
-local create = require "vm.create"
+local create = require "vm.guest.create"
 local errors = require "vm.errors"
 local evict = require "vm.state.evict"
-local scope = require "vm.scope"
+local scope = require "vm.task.scope"
 local store = require "vm.state.store"
 
 local M = {}
@@ -25,7 +25,7 @@ function M.boot(chain, fields)
             opts[name] = value
         end
     end
-    return create.boot(require("vm.connection").connect(), opts)
+    return create.boot(require("vm.guest.connection").connect(), opts)
 end
 
 ---Does a node's step in a guest; the error names the step, the cell and where it stands.

@@ -1,7 +1,7 @@
 -- Digests of files on the host. Those of big files are kept in the cache for as long as the file is the
 -- same one by its place, size and times.
 local raw = require "vm.raw"
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 
 local M = {}
 

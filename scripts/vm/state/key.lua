@@ -96,7 +96,7 @@ local function image_part(what, parts, spec)
             end })
         file_part(parts, "image seed", image.folder .. "/manifest.lua")
     elseif spec.named then
-        local got = require("vm.named").get(spec)
+        local got = require("vm.guest.named").get(spec)
         for _, name in ipairs { "path", "kernel", "initrd" } do
             if got[name] then
                 file_part(parts, "image " .. name, got[name])

@@ -3,7 +3,7 @@
 local raw = require "vm.raw"
 local build = require "vm.state.build"
 local errors = require "vm.errors"
-local scope = require "vm.scope"
+local scope = require "vm.task.scope"
 local store = require "vm.state.store"
 
 local M = {}

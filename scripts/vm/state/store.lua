@@ -3,7 +3,7 @@
 -- deleted at any moment.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 
 local M = {}
 

@@ -3,7 +3,7 @@
 local raw = require "vm.raw"
 local capacity = require "vm.test.capacity"
 local errors = require "vm.errors"
-local held = require "vm.held"
+local held = require "vm.guest.held"
 local options = require "vm.options"
 local run = require "vm.run"
 
@@ -21,7 +21,7 @@ local MARGIN <const>, DISK_MARGIN <const> = 256 * MIB, 512 * MIB
 ---@return { cpus: integer, memory: integer, disk: integer }
 function M.limits(memory)
     local _, total = fs.memory_available()
-    local space = fs.space(require("vm.paths").files()[1]:match "^(.*)/[^/]*/[^/]*$") or fs.space "/var/tmp"
+    local space = fs.space(require("vm.host.paths").files()[1]:match "^(.*)/[^/]*/[^/]*$") or fs.space "/var/tmp"
     return {
         cpus = fs.cpu_count(),
         memory = math.min(total - MARGIN, memory or math.maxinteger),

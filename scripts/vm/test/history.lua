@@ -1,6 +1,6 @@
 -- How long the tests of a matrix file took, run after run: one small file for each matrix file.
 local raw = require "vm.raw"
-local paths = require "vm.paths"
+local paths = require "vm.host.paths"
 
 local M = {}
 

@@ -4,7 +4,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local guests = require "vm.matrix.guests"
-local held = require "vm.held"
+local held = require "vm.guest.held"
 local prepare = require "vm.test.prepare"
 
 local M = {}
@@ -56,7 +56,7 @@ function M.new(cell, ctx)
                     options[name] = value
                 end
             end
-            role.spec = require("vm.spec").check("cell " .. cell.id .. ": guest", options)
+            role.spec = require("vm.guest.spec").check("cell " .. cell.id .. ": guest", options)
             for name, amount in pairs(held.cost(role.spec)) do
                 self.needs[name] = (self.needs[name] or 0) + amount
             end

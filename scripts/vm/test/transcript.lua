@@ -1,7 +1,7 @@
 -- What the commands of an attempt said: into its log, to the live view, and the last of them kept for
--- the report of a failure. It is told by vm.exec, which looks for `watch` in a machine.
+-- the report of a failure. It is told by vm.remote.exec, which looks for `watch` in a machine.
 local raw = require "vm.raw"
-local shell = require "vm.shell"
+local shell = require "vm.remote.shell"
 
 local M = {}
 
@@ -139,7 +139,7 @@ function Seen:__close(err)
     end
 end
 
----What vm.exec tells: put it into a machine's field `watch`.
+---What vm.remote.exec tells: put it into a machine's field `watch`.
 ---@param label string|nil the guest's name, where there are several
 ---@param machine table
 ---@return table watch

@@ -2,7 +2,7 @@
 -- functions are given the runner, whose tables they keep.
 local raw = require "vm.raw"
 local outcome_of = require "vm.test.outcome"
-local stats = require "vm.test.stats"
+local stats = require "vm.report.stats"
 local task = require "vm.task"
 local Guest = require "vm.guest"
 

@@ -1,0 +1,58 @@
+-- `vmatrix info`: what is known of one kept guest.
+local command = require "vm.cli.command"
+local find = require "vm.owner.find"
+local progress = require "vm.terminal.progress"
+local raw = require "vm.raw"
+local target = require "vm.cli.target"
+
+local function flat(snapshots, list, depth)
+    for _, item in ipairs(snapshots) do
+        list[#list + 1] = { name = item.name, state = item.state, created = item.created, current = item.current,
+            description = item.description, parent = item.parent, depth = depth }
+        flat(item.children or {}, list, depth + 1)
+    end
+    return list
+end
+
+local function handler(opts, operands)
+    local guest <close> = find.need(operands.guest)
+    local entry = target.entry(guest.name)
+    local figures = guest:info()
+    entry.cpu_time, entry.disks = figures.cpu_time, figures.disks
+    entry.snapshots = flat(guest:snapshots(), {}, 0)
+    entry.folder = guest:path "console.log":match "^(.*)/"
+    if opts.json then
+        entry.snapshots = raw.json.list(entry.snapshots)
+        target.json(entry)
+        return
+    end
+    local function line(name, text)
+        print(("%-10s %s"):format(name, (tostring(text):gsub("[%c\127]", "?"))))
+    end
+    line("name", entry.name)
+    line("state", entry.state .. (entry.booted and os.date(" since %Y-%m-%d %H:%M:%S", entry.booted) or ""))
+    line("image", entry.image or "-")
+    line("machine", ("%s (%s), %d cpu%s, %s"):format(entry.arch, entry.accel, entry.cpus,
+        entry.cpus == 1 and "" or "s", progress.bytes(entry.memory)))
+    line("process", entry.pid or "-")
+    for _, port in ipairs(entry.ports) do
+        line("port", ("%s:%d -> %d%s"):format(port.address, port.host, port.guest, port.udp and " (udp)" or ""))
+    end
+    for _, disk in ipairs(entry.disks or {}) do
+        line("disk", ("%s, %s of %s used"):format(disk.path, progress.bytes(disk.used), progress.bytes(disk.size)))
+    end
+    for _, item in ipairs(entry.snapshots) do
+        line("snapshot", ("%s%s%s, %s"):format(("  "):rep(item.depth), item.name, item.current and " (here)" or "",
+            os.date("%Y-%m-%d %H:%M:%S", item.created)))
+    end
+    line("folder", entry.folder)
+    line("created", os.date("%Y-%m-%d %H:%M:%S", entry.created))
+end
+
+return command.define {
+    name = "info",
+    help = "what is known of a kept guest",
+    operands = { { name = "GUEST", complete = { "guest" } } },
+    options = { target.JSON },
+    handler = handler,
+}

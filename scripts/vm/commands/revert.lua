@@ -1,0 +1,37 @@
+-- `vmatrix revert`: takes a kept guest back to one of its snapshots.
+local command = require "vm.cli.command"
+local find = require "vm.owner.find"
+local options = require "vm.options"
+local progress = require "vm.terminal.progress"
+local target = require "vm.cli.target"
+
+local function names_of(items, names)
+    for _, item in ipairs(items) do
+        names[#names + 1] = item.name
+        names_of(item.children or {}, names)
+    end
+    return names
+end
+
+local function handler(_, operands)
+    local guest <close> = find.need(operands.guest)
+    local bar <close> = progress.start("revert " .. guest.name) -- luacheck: ignore 211
+    local names = names_of(guest:snapshots(), {})
+    local known = false
+    for _, name in ipairs(names) do
+        known = known or name == operands.snapshot
+    end
+    if not known then
+        options.unknown("guest " .. guest.name, "snapshot", operands.snapshot, names)
+    end
+    guest:revert(operands.snapshot)
+    target.say("guest %s is as it was at snapshot %s (%s)", guest.name, operands.snapshot, guest:state())
+end
+
+return command.define {
+    name = "revert",
+    help = "take a guest back to a snapshot",
+    operands = { { name = "GUEST", complete = { "guest" } }, { name = "SNAPSHOT", complete = { "snapshot" } } },
+    examples = { "vmatrix revert dev clean" },
+    handler = handler,
+}

@@ -1,0 +1,56 @@
+-- `vmatrix snapshot`: keeps the present state of a kept guest, or lists what was kept.
+local command = require "vm.cli.command"
+local find = require "vm.owner.find"
+local progress = require "vm.terminal.progress"
+local target = require "vm.cli.target"
+
+local function list(guest, json)
+    local flat = {}
+    local function walk(items, depth)
+        for _, item in ipairs(items) do
+            local children = item.children or {}
+            item.children, item.depth = nil, depth
+            flat[#flat + 1] = item
+            walk(children, depth + 1)
+        end
+    end
+    walk(guest:snapshots(), 0)
+    if json then
+        return target.json(flat, true)
+    end
+    for _, item in ipairs(flat) do
+        print(("%s%-20s %s%s"):format(("  "):rep(item.depth), (item.name:gsub("[%c\127]", "?")),
+            os.date("%Y-%m-%d %H:%M:%S", item.created), item.current and "  (here)" or ""))
+    end
+end
+
+local function handler(opts, operands)
+    local guest <close> = find.need(operands.guest)
+    if opts.list then
+        return list(guest, opts.json)
+    end
+    local bar <close> = progress.start("snapshot of " .. guest.name) -- luacheck: ignore 211
+    local made = guest:snapshot(operands.name, { description = opts.description })
+    bar:close()
+    if opts.json then
+        return target.json { guest = guest.name, name = made.name }
+    end
+    print(made.name)
+    target.say("snapshot %s is kept; `vmatrix revert %s %s` goes back to it", made.name, guest.name, made.name)
+end
+
+return command.define {
+    name = "snapshot",
+    help = "keep the present state of a guest",
+    operands = { { name = "GUEST", complete = { "guest" } }, { name = "NAME", optional = true } },
+    options = {
+        { name = "--list", short = "-l", help = "list the guest's snapshots instead" },
+        { name = "--description", value = "TEXT", help = "kept with it" },
+        target.JSON,
+    },
+    text = "Memory is kept as well when the guest runs. `vmatrix delete GUEST --snapshot NAME` deletes one.",
+    examples = { "vmatrix snapshot dev clean", "vmatrix snapshot dev --list" },
+    handler = function(opts, operands)
+        return handler(opts, operands) or command.OK
+    end,
+}

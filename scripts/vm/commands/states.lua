@@ -1,0 +1,299 @@
+-- `vmatrix states`: the prepared states in the cache: which, why, how big, and whether they are whole.
+local raw = require "vm.raw"
+local errors = require "vm.errors"
+local evict = require "vm.state.evict"
+local options = require "vm.options"
+local store = require "vm.state.store"
+
+local M = {}
+
+local USAGE = [[
+usage: vmatrix states list [--why] [--json]
+       vmatrix states show KEY [--json]
+       vmatrix states tree
+       vmatrix states verify [KEY...] [--fork] [--json]
+
+The prepared states in the cache. A KEY may be shortened.
+
+  list      all of them, the last used first; --why adds what had changed when each was built
+  show      one: its guest, steps and cell, why it was built, and every part of its key
+  tree      which was made from which
+  verify    checks that each can be opened: its description, the sizes of its files, its disks, and the
+            version of QEMU it was made by; --fork also makes a guest of each, which must answer; the exit
+            status is 1 when one cannot
+  --json    say it as JSON
+
+They are removed by `vmatrix prune --states`, and may be deleted at any time; what is missing is built
+again when it is needed.
+]]
+
+local function complain(text)
+    io.stderr:write("vmatrix states: ", text, "\n", USAGE)
+    return 2
+end
+
+local function mib(bytes)
+    return bytes >= 1 << 30 and ("%.1f GiB"):format(bytes / 2 ^ 30) or ("%.1f MiB"):format(bytes / 2 ^ 20)
+end
+
+local function ago(seconds)
+    for _, unit in ipairs { { 86400, "days" }, { 3600, "hours" }, { 60, "minutes" } } do
+        if seconds >= 2 * unit[1] then
+            return ("%d %s ago"):format(seconds // unit[1], unit[2])
+        end
+    end
+    return "just now"
+end
+
+-- What came from a script may hold anything.
+local function shown(text)
+    return (tostring(text):gsub("[%c\127]", "?"))
+end
+
+local function short(key)
+    return key:sub(1, 12)
+end
+
+-- What programs are told of a state.
+local function as_data(entry)
+    local record = entry.record or {}
+    return { key = entry.key, name = record.name, guest = record.guest, cell = record.cell, steps = record.steps,
+        parent = record.parent, path = entry.path, bytes = entry.bytes, used = entry.used, created = record.created,
+        seconds = record.seconds, cold = record.cold, why = record.why, whole = entry.record ~= nil,
+        children = raw.json.list(entry.children) }
+end
+
+local function newest_first()
+    local entries, out = store.list(), {}
+    for i = #entries, 1, -1 do
+        out[#out + 1] = entries[i]
+    end
+    return out
+end
+
+local function print_table(rows)
+    local widths = {}
+    for _, row in ipairs(rows) do
+        for i, cell in ipairs(row) do
+            widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell)
+        end
+    end
+    for _, row in ipairs(rows) do
+        local words = {}
+        for i, cell in ipairs(row) do
+            words[i] = cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell))
+        end
+        print((table.concat(words, "  "):gsub("%s+$", "")))
+    end
+end
+
+local function print_why(record, indent)
+    for _, reason in ipairs(record and record.why or {}) do
+        print(indent .. shown(reason))
+    end
+end
+
+local function list(_, flags)
+    local entries = newest_first()
+    if flags.json then
+        local data, total = {}, 0
+        for i, entry in ipairs(entries) do
+            data[i], total = as_data(entry), total + entry.bytes
+        end
+        print(raw.json.encode { count = #data, bytes = total, limit = evict.limit(),
+            states = raw.json.list(data) })
+        return 0
+    end
+    local rows, total = { { "KEY", "STATE", "GUEST", "CELL", "SIZE", "LAST USED" } }, 0
+    for _, entry in ipairs(entries) do
+        local record = entry.record or { name = "(not whole)", guest = "", cell = "" }
+        rows[#rows + 1] = { short(entry.key), shown(record.name), shown(record.guest), shown(record.cell),
+            mib(entry.bytes), ago(os.time() - entry.used) }
+        total = total + entry.bytes
+    end
+    if flags.why then
+        for i, entry in ipairs(entries) do
+            print(("%s  %s"):format(rows[i + 1][1], rows[i + 1][2]))
+            print_why(entry.record, "    ")
+        end
+    elseif #entries > 0 then
+        print_table(rows)
+    end
+    print(("%d states, %s of at most %s, in %s"):format(#entries, mib(total), mib(evict.limit()), store.folder()))
+    return 0
+end
+
+-- The one entry that a shortened key means.
+local function find(word)
+    local found
+    for _, entry in ipairs(store.list()) do
+        if entry.key:sub(1, #word) == word then
+            if found then
+                errors.fail("usage", "vmatrix states: several keys begin with %s; say more of it", shown(word))
+            end
+            found = entry
+        end
+    end
+    return found or errors.fail("notfound", "vmatrix states: no state has a key that begins with %s; "
+        .. "`vmatrix states list` shows them", shown(word))
+end
+
+local function show(words, flags)
+    if #words ~= 1 then
+        return complain "show wants the key of one state"
+    end
+    local entry = find(words[1])
+    local record = entry.record
+    if flags.json then
+        local data = as_data(entry)
+        data.parts = record and record.parts
+        print(raw.json.encode(data))
+        return 0
+    end
+    print("key       " .. entry.key)
+    print("path      " .. entry.path)
+    print("size      " .. mib(entry.bytes))
+    print("last used " .. ago(os.time() - entry.used))
+    if not record then
+        print "It is not whole: the next use builds it anew."
+        return 0
+    end
+    print("guest     " .. shown(record.guest))
+    print("steps     " .. shown(table.concat(record.steps or {}, ", ")))
+    print("cell      " .. shown(record.cell))
+    print("made from " .. (record.parent and short(record.parent) or "a boot"))
+    print(("built in  %.1f s, %.1f s from nothing"):format(record.seconds or 0, record.cold or 0))
+    local times = store.times(entry.key)
+    if #times > 0 then
+        table.sort(times)
+        print(("fork      %.2f s to its first command"):format(times[(#times + 1) // 2]))
+    end
+    print "built because"
+    print_why(record, "    ")
+    print "parts of its key"
+    for _, part in ipairs(record.parts) do
+        print(("    %s: %s"):format(shown(part[1]), shown(part[2])))
+    end
+    return 0
+end
+
+local function tree()
+    local entries, by_key = newest_first(), {}
+    for _, entry in ipairs(entries) do
+        by_key[entry.key] = entry
+    end
+    local function walk(entry, indent)
+        local record = entry.record
+        print(("%s%s  %s%s  %s"):format(indent, short(entry.key), shown(record and record.name or "(not whole)"),
+            record and record.cell ~= "" and " (" .. shown(record.cell) .. ")" or "", mib(entry.bytes)))
+        for _, key in ipairs(entry.children) do
+            walk(by_key[key], indent .. "  ")
+        end
+    end
+    for _, entry in ipairs(entries) do
+        if not (entry.record and by_key[entry.record.parent]) then
+            if entry.record then
+                print(shown(entry.record.guest))
+            end
+            walk(entry, "  ")
+        end
+    end
+    return 0
+end
+
+-- What is wrong with a state; nil for nothing.
+local function problem_of(entry, fork)
+    if not entry.record then
+        return "it is not whole"
+    end
+    local ok, problem = pcall(function()
+        local template <close> = require("vm.template").open(entry.path)
+        for _, item in ipairs(template.info.desc.disks) do
+            if item.format == "qcow2" and not item.cdrom then
+                require("vm.images.disk").check(item.path, ("disk %s"):format(item.path))
+            end
+        end
+        if fork then
+            template:fork():close()
+        end
+    end)
+    return not ok and tostring(problem) or nil
+end
+
+local function verify(words, flags)
+    local entries = {}
+    for i, word in ipairs(words) do
+        entries[i] = find(word)
+    end
+    if #words == 0 then
+        entries = newest_first()
+    end
+    local data, bad = {}, 0
+    for i, entry in ipairs(entries) do
+        local problem = problem_of(entry, flags.fork)
+        bad = bad + (problem and 1 or 0)
+        data[i] = { key = entry.key, ok = problem == nil, problem = problem }
+        if not flags.json then
+            print(("%s  %s  %s"):format(problem and "NO" or "ok", short(entry.key),
+                shown(entry.record and entry.record.name or "?") .. (problem and ": " .. shown(problem) or "")))
+        end
+    end
+    if flags.json then
+        print(raw.json.encode { count = #data, bad = bad, states = raw.json.list(data) })
+    elseif bad > 0 then
+        print "what is not ok is built anew when it is next needed"
+    end
+    return bad > 0 and 1 or 0
+end
+
+local verbs = {
+    list = { run = list, flags = { "--why", "--json" } },
+    show = { run = show, flags = { "--why", "--json" }, words = true },
+    tree = { run = tree, flags = {} },
+    verify = { run = verify, flags = { "--fork", "--json" }, words = true },
+}
+
+---Runs `vmatrix states ARGS`; returns the exit code.
+---@param args string[]
+---@return integer
+function M.main(args)
+    local words, flags = {}, {}
+    for _, word in ipairs(args) do
+        if word == "-h" or word == "--help" then
+            io.stdout:write(USAGE)
+            return 0
+        end
+    end
+    local verb = verbs[args[1]]
+    if not verb then
+        local near = args[1] and options.nearest(args[1], { "list", "show", "tree", "verify" })
+        return complain(args[1] and ("unknown command '%s'%s"):format(shown(args[1]),
+            near and ("; did you mean '%s'?"):format(near) or "") or "a command is missing")
+    end
+    for i = 2, #args do
+        local known = false
+        for _, flag in ipairs(verb.flags) do
+            known = known or flag == args[i]
+        end
+        if known then
+            flags[args[i]:sub(3)] = true
+        elseif args[i]:sub(1, 1) == "-" or not verb.words then
+            local near = options.nearest(args[i], verb.flags)
+            return complain(("unknown argument '%s'%s"):format(shown(args[i]),
+                near and ("; did you mean '%s'?"):format(near) or ""))
+        else
+            words[#words + 1] = args[i]:lower()
+        end
+    end
+    local ok, result = pcall(verb.run, words, flags)
+    if not ok then
+        if errors.is(result) and (result.kind == "usage" or result.kind == "notfound") then
+            io.stderr:write(result.message, "\n")
+            return result.kind == "usage" and 2 or 1
+        end
+        error(result, 0)
+    end
+    return result
+end
+
+return M
