@@ -1,5 +1,6 @@
 -- Who may include whom: a file includes its own folder and lower floors, a library's headers
--- appear on one floor only, and CMake links the same way.
+-- appear on one floor only, and CMake links the same way. A room of the Lua library requires only
+-- rooms below it.
 local t = require "harness"
 local tree = require "lint.tree"
 
@@ -34,6 +35,14 @@ local libraries = {
     ["lua.h"] = { "bindings", "runtime/app" },
     ["lauxlib.h"] = { "bindings", "runtime/app" },
     ["lualib.h"] = { "bindings", "runtime/app" },
+}
+
+-- The rooms of scripts/vm, and the files beside them, from top to bottom. A guest's verbs that are at home
+-- in a higher room are no requires: guest/init.lua names their modules in a list.
+local rooms = {
+    "commands", "cli", "test", "init", "default", "matrix", "state", "owner", "template", "guest", "build", "cloud",
+    "network", "repl", "images", "seed", "report", "terminal", "copy", "remote", "run", "host", "task", "reseed",
+    "doc", "script", "arch", "options", "errors", "shallow", "raw",
 }
 
 local function contains(list, item)
@@ -94,6 +103,47 @@ local function check_cmake(text)
     end
     return complaints
 end
+
+local height = {}
+for i, room in ipairs(rooms) do
+    height[room] = #rooms - i
+end
+
+local function check_requires(path, text)
+    local complaints = {}
+    local room = path:match "^scripts/vm/([%w_]+)"
+    for number, line in ipairs(tree.lines(text)) do
+        for name in line:gmatch 'require,? ?%(?"vm%.([%w_]+)' do
+            if not height[room] or not height[name] then
+                complaints[#complaints + 1] = ("%s:%d: no room is called %s"):format(path, number,
+                    height[room] and name or room)
+            elseif height[name] > height[room] then
+                complaints[#complaints + 1] = ("%s:%d: %s may not require vm.%s"):format(path, number, room, name)
+            end
+        end
+    end
+    return complaints
+end
+
+t.test("every room of the library requires only rooms below it", function()
+    local files = tree.files({ "scripts/vm" }, "*.lua")
+    t.check(#files > 100, "the library was not found")
+    local complaints = {}
+    for _, path in ipairs(files) do
+        for _, complaint in ipairs(check_requires(path, tree.read(path))) do
+            complaints[#complaints + 1] = complaint
+        end
+    end
+    tree.none(complaints)
+end)
+
+t.test("the lint sees a require that goes up, late or early, and a room that nobody knows", function()
+    t.equal(#check_requires("scripts/vm/copy/x.lua", 'local guest = require "vm.guest.spec"\n'), 1)
+    t.equal(#check_requires("scripts/vm/run/x.lua", '    require("vm.guest").close()\n'), 1)
+    t.equal(#check_requires("scripts/vm/run/x.lua", '    pcall(require, "vm.guest")\n'), 1)
+    t.equal(#check_requires("scripts/vm/zoo/x.lua", 'local raw = require "vm.raw"\n'), 1)
+    t.equal(#check_requires("scripts/vm/guest/x.lua", 'require "vm.guest.spec"\nrequire "vm.copy"\n'), 0)
+end)
 
 t.test("every file includes only its own folder and lower floors", function()
     local files = tree.files({ "runtime", "bindings" }, "*.c", "*.h")

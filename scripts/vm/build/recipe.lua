@@ -110,7 +110,7 @@ function M.find(name, arch, opts)
     if not release then
         options.unknown("images build", "release", name, M.names())
     end
-    arch = require("vm.guest.spec").arch(what, arch).name
+    arch = require("vm.arch").find(what, arch).name
     local known = M.arches[arch]
     if known.since and tonumber(release.version) and tonumber(release.version) < known.since then
         errors.fail("unsupported", "%s: Debian has %s from release %d on", what, arch, known.since)

@@ -3,6 +3,7 @@
 local raw = require "vm.raw"
 local data = require "vm.cloud.data"
 local errors = require "vm.errors"
+local run_of = require "vm.run"
 
 local M = {}
 
@@ -17,7 +18,7 @@ local raise = errors.raise
 function M.prepare(guest, run, entry)
     local spec = guest.spec
     local cloud = spec.cloud or data.check("vm.create", {})
-    local key = require("vm.guest.image").run_key(run)
+    local key = run_of.key(run)
     local host_key = raise(raw.data.ed25519(guest.name))
     local user = spec.user or "root"
     local own = cloud.user_data and raise(raw.fs.read(cloud.user_data, 1 << 20))

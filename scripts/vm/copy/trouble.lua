@@ -43,7 +43,7 @@ function M.discarding(remote, path)
         __close = function(self)
             if self.armed and (remote.session:error() or not pcall(shell.discard, remote, path)) then
                 local litter = remote.conn.litter or {}
-                remote.conn.litter = litter
+                remote.conn.litter, remote.conn.tidy = litter, M.clear
                 litter[#litter < LITTER_MAX and #litter + 1 or LITTER_MAX] = path
             end
         end,
@@ -64,7 +64,7 @@ function M.clear(conn, session)
         end
         table.remove(litter)
     end
-    conn.litter = nil
+    conn.litter, conn.tidy = nil, nil
 end
 
 return M

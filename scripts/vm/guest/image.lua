@@ -1,23 +1,10 @@
 -- What a guest boots from: the seed, a kernel, or a disk image; and how one logs in.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
+local run_of = require "vm.run"
 local script = require "vm.script"
 
 local M = {}
-
-local fs, data = raw.fs, raw.data
-
----The key pair of this run, made when first needed.
----@param run vm.Run
----@return { path: string, public: string }
-function M.run_key(run)
-    if not run.key then
-        local pair = errors.raise(data.ed25519("vmatrix " .. run.id))
-        run.key = { path = run.dir .. "/id_ed25519", public = pair.public }
-        errors.raise(fs.write_atomic(run.key.path, pair.private, 384)) -- 0600
-    end
-    return run.key
-end
 
 local function build_seed(guest)
     local seed = require "vm.seed"
@@ -39,8 +26,8 @@ local function seed_guest(guest, run, what)
         errors.fail("usage", "%s: option 'memory': the seed guest for %s needs at least %d MiB",
             what, guest.arch, image.memory_min // (1024 * 1024))
     end
-    local key = M.run_key(run)
-    local host_key = errors.raise(data.ed25519(guest.name))
+    local key = run_of.key(run)
+    local host_key = errors.raise(raw.data.ed25519(guest.name))
     local initrd = spec.initrd
     if not initrd then
         initrd = guest.files:path("initrd")
@@ -73,7 +60,7 @@ function M.own(guest, run)
     if spec.ssh then
         login = {
             user = spec.ssh.user or spec.user or "root",
-            key = spec.ssh.key and script.path(spec.ssh.key) or M.run_key(run).path,
+            key = spec.ssh.key and script.path(spec.ssh.key) or run_of.key(run).path,
             password = spec.ssh.password,
             host_key = spec.ssh.host_key,
             port = spec.ssh.port,

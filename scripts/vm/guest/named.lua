@@ -1,5 +1,6 @@
 -- Images by name: "debian-13", "debian-13@riscv64". What they boot from, and how one logs in.
 local raw = require "vm.raw"
+local arches = require "vm.arch"
 local errors = require "vm.errors"
 local script = require "vm.script"
 
@@ -26,9 +27,8 @@ function M.split(what, image, arch)
     if not given then
         return image, arch
     end
-    local spec = require "vm.guest.spec"
-    given = spec.arch(what, given).name
-    if arch and spec.arch(what, arch).name ~= given then
+    given = arches.find(what, given).name
+    if arch and arches.find(what, arch).name ~= given then
         errors.fail("usage", "%s: option 'arch' says %s, and option 'image' %s", what, arch, image)
     end
     return name, given
@@ -81,7 +81,7 @@ end
 -- An image that was built here: its kernel is outside, and the keys of the guest come behind its initrd.
 local function direct(guest, run, got, entry)
     local spec, build = guest.spec, got.build or {}
-    local key = require("vm.guest.image").run_key(run)
+    local key = require("vm.run").key(run)
     local host_key = errors.raise(raw.data.ed25519(guest.name))
     local user = spec.user or entry.user or "root"
     local initrd = spec.initrd

@@ -1,7 +1,9 @@
 -- Starting and stopping a guest.
 local raw = require "vm.raw"
+local errors = require "vm.errors"
 local options = require "vm.options"
 local progress = require "vm.terminal.progress"
+local transport = require "vm.guest.transport"
 
 local M = { methods = {} }
 
@@ -32,6 +34,19 @@ local function start_error(err)
         err.message = "a disk of it is in use by another guest: " .. err.message
     end
     return nil, err
+end
+
+---Tells libvirt how a fork is started next, which is a boot: no state to wait for.
+---@param ram? string path of RAM of its own
+---@private
+function Guest:settle(ram)
+    local desc = self.desc
+    desc.uuid = self.domain:uuid()
+    desc.qemu_args = transport.qemu_args(self)
+    if ram then
+        desc.ram, desc.ram_private = ram, false
+    end
+    self:raise("fork", self.connection.raw:define(errors.raise(raw.virt.xml(desc))))
 end
 
 local start_spec = {
@@ -81,7 +96,10 @@ function Guest:start(opts)
     self.ports = nil
     self.console_log:new_boot()
     if self.forked then
-        require("vm.template.fork").before_boot(self)
+        self.forked = nil
+        if self.desc.ram_private then
+            self:settle(self.files:ram(self:what("start"), self.spec.memory))
+        end
     end
     self.life = "starting"
     local ok, err = self:change(self.domain.start, self.domain, {})

@@ -1,5 +1,6 @@
 -- What a guest is to be: the options of vm.create, checked and completed. No file is made here.
 local raw = require "vm.raw"
+local arches = require "vm.arch"
 local errors = require "vm.errors"
 local options = require "vm.options"
 local script = require "vm.script"
@@ -79,21 +80,6 @@ local ssh_spec = {
 
 local function fail(what, format, ...)
     errors.fail("usage", "%s: " .. format, what, ...)
-end
-
----The description of an architecture by its name or alias; raises for an unknown one.
----@param what string
----@param name string
----@return table
-function M.arch(what, name)
-    local names = {}
-    for _, arch in ipairs(raw.virt.arches()) do
-        if arch.name == name or arch.alias == name then
-            return arch
-        end
-        names[#names + 1] = arch.name
-    end
-    options.unknown(what, "architecture", name, names)
 end
 
 local function existing_file(what, option, path)
@@ -253,7 +239,7 @@ function M.check(what, given)
     if spec.named then
         spec.image, spec.arch = named.split(what, spec.image, spec.arch)
     end
-    local arch = M.arch(what, spec.arch or raw.build.arch)
+    local arch = arches.find(what, spec.arch or raw.build.arch)
     spec.arch, spec.arch_info = arch.name, arch
     spec.name = spec.name or name_from(spec.image)
     M.check_name(what, spec.name)

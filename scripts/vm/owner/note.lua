@@ -175,7 +175,7 @@ end
 ---@return table spec
 function M.unpack_spec(packed)
     local spec = plain(packed, {})
-    spec.arch_info = require("vm.guest.spec").arch("kept guest", spec.arch)
+    spec.arch_info = require("vm.arch").find("kept guest", spec.arch)
     for _, nic in ipairs(spec.nics) do
         nic[1], nic.kind = nic.kind, nil
     end

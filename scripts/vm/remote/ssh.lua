@@ -23,6 +23,7 @@ end
 
 ---@class vm.Conn
 ---@field name string what messages call it
+---@field tidy? fun(self, session) what the next session is to do first
 local Conn = {}
 Conn.__index = Conn
 Conn.__name = "vm.Conn"
@@ -129,7 +130,7 @@ local function connect(self, timeout)
     end
     self.session_count = self.session_count + 1
     self.lone = one_at_a_time(session:info().server)
-    if self.litter then require("vm.copy.trouble").clear(self, session) end
+    if self.tidy then self:tidy(session) end
     return session
 end
 

@@ -20,6 +20,7 @@ end
 ---@field dir string folder for disks, keys and logs
 ---@field ram string|nil folder of a RAM file system, nil where there is none
 ---@field cache string cache of this user, shared by all runs
+---@field key { path: string, public: string }|nil its key pair, once it was made
 ---@field capabilities string the part of it where QEMU's probed capabilities are
 
 -- What the run holds: the lock, the guardian's process, the paths said to it. nil while not open.
@@ -171,6 +172,18 @@ end
 function M.adopt(run)
     held = { run = run, paths = {}, lasting = true }
     return run
+end
+
+---The key pair of a run, made when first needed.
+---@param run vm.Run
+---@return { path: string, public: string }
+function M.key(run)
+    if not run.key then
+        local pair = raise(raw.data.ed25519("vmatrix " .. run.id))
+        run.key = { path = run.dir .. "/id_ed25519", public = pair.public }
+        raise(fs.write_atomic(run.key.path, pair.private, 384)) -- 0600
+    end
+    return run.key
 end
 
 ---Whether this run has been opened.

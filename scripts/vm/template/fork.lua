@@ -1,5 +1,6 @@
 -- Making guests of a template.
 local raw = require "vm.raw"
+local arches = require "vm.arch"
 local cards = require "vm.network.cards"
 local create = require "vm.guest.create"
 local disk_io = require "vm.host.disk_io"
@@ -108,29 +109,9 @@ local function build(self, template, run, label)
     end
 end
 
--- The guest's description for its next start, which is a boot: RAM of its own, no state to wait for.
-local function settle(self, ram)
-    local desc = self.desc
-    desc.uuid = self.domain:uuid()
-    desc.qemu_args = transport.qemu_args(self)
-    if ram then
-        desc.ram, desc.ram_private = ram, false
-    end
-    self:raise("fork", self.connection.raw:define(raise(raw.virt.xml(desc))))
-end
-
----Before a fork that was stopped boots: it gets RAM of its own.
----@param self vm.Guest
-function M.before_boot(self)
-    self.forked = nil
-    if self.desc.ram_private then
-        settle(self, self.files:ram(self:what("start"), self.spec.memory))
-    end
-end
-
 local function start_live(self, template)
     self:raise("fork", self:change(self.domain.wake, self.domain, template.folder .. "/state"))
-    settle(self)
+    self:settle()
 end
 
 local function start_snapshot(self)
@@ -170,7 +151,7 @@ end
 local function make(template, opts, what)
     template:hold()
     local spec = shallow(template.info.spec)
-    spec.arch_info = spec_of.arch(what, spec.arch)
+    spec.arch_info = arches.find(what, spec.arch)
     spec.name = opts.name or next_name(template)
     spec_of.check_name(what, spec.name)
     spec.forward = forwards_of(spec, opts.forward, what)
