@@ -9,7 +9,6 @@
 #include "runtime/base/buf.h"
 #include "runtime/loop/channel.h"
 #include "runtime/loop/listener.h"
-#include "runtime/loop/timer.h"
 #include "bindings/error.h"
 #include "bindings/task.h"
 
@@ -37,7 +36,6 @@ struct l_channel {
 struct l_read {
     struct wait wait;
     struct l_channel *owner; /* NULL once released; the caller's stack keeps it alive */
-    struct vx_timer *timer;
 };
 
 static struct l_channel *to_channel(lua_State *L)
@@ -99,16 +97,8 @@ static int release_read(lua_State *L)
         return 0;
     op->owner->reader = NULL;
     op->owner = NULL;
-    vx_timer_free(op->timer);
-    op->timer = NULL;
+    wait_unlimit(&op->wait);
     return 0;
-}
-
-static void expired(void *arg)
-{
-    struct l_read *op = arg;
-
-    wait_done(&op->wait);
 }
 
 /* open(path): connects to a socket; what is queued before it is connected waits, and a failure to
@@ -174,8 +164,7 @@ static int l_read(lua_State *L)
     op = l_new_op(L, sizeof *op, READ_TYPE, release_read);
     op->owner = s;
     s->reader = op;
-    if (seconds >= 0)
-        op->timer = vx_timer_new(task_loop(L), seconds, expired, op);
+    wait_limit(L, &op->wait, seconds);
     return task_park(L, &op->wait, read_finish);
 }
 
@@ -213,7 +202,6 @@ struct l_listener {
 struct l_accept {
     struct wait wait;
     struct l_listener *owner; /* NULL once released; the caller's stack keeps it alive */
-    struct vx_timer *timer;
 };
 
 static struct l_listener *to_listener(lua_State *L)
@@ -250,16 +238,8 @@ static int release_accept(lua_State *L)
         return 0;
     op->owner->waiter = NULL;
     op->owner = NULL;
-    vx_timer_free(op->timer);
-    op->timer = NULL;
+    wait_unlimit(&op->wait);
     return 0;
-}
-
-static void accept_expired(void *arg)
-{
-    struct l_accept *op = arg;
-
-    wait_done(&op->wait);
 }
 
 /* listen(path): a socket at a path that is not there yet. Does not wait. Returns the listener, or
@@ -335,8 +315,7 @@ static int l_accept(lua_State *L)
     op = l_new_op(L, sizeof *op, ACCEPT_TYPE, release_accept);
     op->owner = s;
     s->waiter = op;
-    if (seconds >= 0)
-        op->timer = vx_timer_new(task_loop(L), seconds, accept_expired, op);
+    wait_limit(L, &op->wait, seconds);
     return task_park(L, &op->wait, accept_finish);
 }
 

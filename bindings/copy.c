@@ -14,7 +14,6 @@
 #include "bindings/task.h"
 #include "runtime/base/buf.h"
 #include "runtime/loop/pool.h"
-#include "runtime/loop/timer.h"
 #include "runtime/ssh/stream.h"
 
 #define COPY_TYPE "vm.raw.copy"
@@ -40,7 +39,6 @@ struct l_copy {
 struct l_wait {
     struct wait wait;
     struct l_copy *copy; /* NULL once released */
-    struct vx_timer *timer;
 };
 
 static struct l_copy *to_copy(lua_State *L)
@@ -207,19 +205,11 @@ static int release_wait(lua_State *L)
 {
     struct l_wait *op = luaL_checkudata(L, 1, WAIT_TYPE);
 
-    vx_timer_free(op->timer);
-    op->timer = NULL;
+    wait_unlimit(&op->wait);
     if (op->copy != NULL)
         op->copy->waiter = NULL;
     op->copy = NULL;
     return 0;
-}
-
-static void expired(void *arg)
-{
-    struct l_wait *op = arg;
-
-    wait_done(&op->wait);
 }
 
 static int wait_finish(lua_State *L, struct wait *wait)
@@ -252,8 +242,7 @@ static int l_wait(lua_State *L)
     copy->waiter = op;
     if (!copy->working && !copy->moving)
         seconds = 0; /* over already: finish at the loop's next turn */
-    if (seconds >= 0)
-        op->timer = vx_timer_new(task_loop(L), seconds, expired, op);
+    wait_limit(L, &op->wait, seconds);
     return task_park(L, &op->wait, wait_finish);
 }
 

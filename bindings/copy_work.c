@@ -11,9 +11,10 @@
 #include <lauxlib.h>
 
 #include "runtime/base/buf.h"
+#include "runtime/base/file.h"
 #include "bindings/fields.h"
 
-enum { CHUNK = 256 * 1024 };
+enum { CHUNK = 256 * 1024, PIECE = 64 * 1024 };
 
 static int put(const void *data, size_t len, void *arg, struct vx_err *err)
 {
@@ -51,29 +52,6 @@ static int read_file(struct copy_work *work, char *chunk, struct vx_err *err)
     return rc;
 }
 
-static bool all_zero(const char *data, size_t len)
-{
-    return data[0] == 0 && memcmp(data, data + 1, len - 1) == 0;
-}
-
-/* Runs of zeros become holes. */
-static int write_all(int fd, const char *data, size_t len, off_t at)
-{
-    if (len > 0 && all_zero(data, len))
-        return 0;
-    while (len > 0) {
-        ssize_t done = pwrite(fd, data, len, at);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return -1;
-        data += done;
-        len -= (size_t)done;
-        at += done;
-    }
-    return 0;
-}
-
 static int write_file(struct copy_work *work, char *chunk, struct vx_err *err)
 {
     int fd = open(work->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -86,7 +64,7 @@ static int write_file(struct copy_work *work, char *chunk, struct vx_err *err)
     while (rc == 0 && (len = vx_pipe_take(work->pipe, chunk, CHUNK, err)) > 0) {
         if (at + (uint64_t)len > work->max)
             rc = vx_err_set(err, VX_LIMIT, 0, "it is larger than max_bytes allows");
-        else if (write_all(fd, chunk, (size_t)len, (off_t)at) != 0)
+        else if (vx_file_write_holes(fd, chunk, (size_t)len, (off_t)at, PIECE) != 0)
             rc = vx_err_errno(err, errno, "cannot write %s", work->path);
         at += (uint64_t)len;
         work->count.bytes = at;

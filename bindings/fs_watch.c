@@ -6,7 +6,6 @@
 #include "bindings/fs.h"
 #include "bindings/task.h"
 #include "runtime/loop/fswatch.h"
-#include "runtime/loop/timer.h"
 
 #define WATCH_TYPE "vm.raw.fs.watch"
 #define WAIT_TYPE  "vm.raw.fs.watch.wait"
@@ -22,7 +21,6 @@ struct l_watch {
 struct l_wait {
     struct wait wait;
     struct l_watch *of;
-    struct vx_timer *timer;
 };
 
 static void changed_cb(void *arg)
@@ -50,17 +48,11 @@ static int wait_release(lua_State *L)
 {
     struct l_wait *op = luaL_checkudata(L, 1, WAIT_TYPE);
 
-    vx_timer_free(op->timer);
-    op->timer = NULL;
+    wait_unlimit(&op->wait);
     if (op->of != NULL && op->of->waiter == op)
         op->of->waiter = NULL;
     op->of = NULL;
     return 0;
-}
-
-static void timeout_cb(void *arg)
-{
-    wait_done(arg);
 }
 
 static int wait_finish(lua_State *L, struct wait *wait)
@@ -89,8 +81,7 @@ static int l_watch_wait(lua_State *L)
     op = l_new_op(L, sizeof *op, WAIT_TYPE, wait_release);
     op->of = self;
     self->waiter = op;
-    if (seconds >= 0)
-        op->timer = vx_timer_new(task_loop(L), seconds, timeout_cb, &op->wait);
+    wait_limit(L, &op->wait, seconds);
     if (self->changed)
         wait_done(&op->wait);
     return task_park(L, &op->wait, wait_finish);

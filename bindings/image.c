@@ -9,7 +9,6 @@
 #include "bindings/modules.h"
 #include "runtime/base/buf.h"
 #include "runtime/image/fetch.h"
-#include "runtime/loop/timer.h"
 #include "bindings/error.h"
 #include "bindings/fields.h"
 #include "bindings/job.h"
@@ -39,7 +38,6 @@ struct l_fetch {
 struct l_wait {
     struct wait wait;
     struct l_fetch *fetch; /* NULL once released */
-    struct vx_timer *timer;
 };
 
 static void free_work(struct work *work)
@@ -152,17 +150,11 @@ static int release_wait(lua_State *L)
 {
     struct l_wait *op = luaL_checkudata(L, 1, WAIT_TYPE);
 
-    vx_timer_free(op->timer);
-    op->timer = NULL;
+    wait_unlimit(&op->wait);
     if (op->fetch != NULL)
         op->fetch->waiter = NULL;
     op->fetch = NULL;
     return 0;
-}
-
-static void expired(void *arg)
-{
-    wait_done(&((struct l_wait *)arg)->wait);
 }
 
 static int push_result(lua_State *L, const struct vx_fetch *fetch)
@@ -214,8 +206,7 @@ static int l_wait(lua_State *L)
     fetch->waiter = op;
     if (!fetch->working)
         seconds = 0; /* over already: finish at the loop's next turn */
-    if (seconds >= 0)
-        op->timer = vx_timer_new(task_loop(L), seconds, expired, op);
+    wait_limit(L, &op->wait, seconds);
     return task_park(L, &op->wait, wait_finish);
 }
 

@@ -3,6 +3,28 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "runtime/loop/timer.h"
+
+static void limit_passed(void *arg)
+{
+    struct wait *wait = arg;
+
+    wait->late = true;
+    wait_done(wait);
+}
+
+void wait_limit(lua_State *L, struct wait *wait, double seconds)
+{
+    if (seconds >= 0)
+        wait->limit = vx_timer_new(task_loop(L), seconds, limit_passed, wait);
+}
+
+void wait_unlimit(struct wait *wait)
+{
+    vx_timer_free(wait->limit);
+    wait->limit = NULL;
+}
+
 void l_new_type(lua_State *L, const char *type, const luaL_Reg *methods, lua_CFunction release)
 {
     if (luaL_newmetatable(L, type)) {

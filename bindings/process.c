@@ -10,7 +10,6 @@
 #include "runtime/base/buf.h"
 #include "runtime/base/list.h"
 #include "runtime/loop/process.h"
-#include "runtime/loop/timer.h"
 #include "bindings/error.h"
 #include "bindings/fields.h"
 #include "bindings/task.h"
@@ -45,9 +44,7 @@ struct l_wait {
     struct wait wait;
     struct vx_link link;
     struct l_process *owner; /* NULL once released; the caller's stack keeps it alive */
-    struct vx_timer *timer;
     enum what what;
-    bool timed_out;
     struct vx_err err; /* of a write */
 };
 
@@ -154,8 +151,7 @@ static int release_wait(lua_State *L)
     if (p == NULL)
         return 0;
     op->owner = NULL;
-    vx_timer_free(op->timer);
-    op->timer = NULL;
+    wait_unlimit(&op->wait);
     vx_list_unlink(&op->link);
     for (struct vx_link *at = p->sends.next; at != &p->sends; at = at->next) {
         struct send *send = VX_OF(at, struct send, link);
@@ -164,14 +160,6 @@ static int release_wait(lua_State *L)
             send->op = NULL;
     }
     return 0;
-}
-
-static void expired(void *arg)
-{
-    struct l_wait *op = arg;
-
-    op->timed_out = true;
-    wait_done(&op->wait);
 }
 
 /* start { argv =, env =, cwd =, stdin =, inherit = }: starts a program in a process group of
@@ -220,8 +208,7 @@ static struct l_wait *new_wait(lua_State *L, struct l_process *p, enum what what
     vx_list_init(&op->link);
     op->owner = p;
     vx_list_push(&p->waits, &op->link);
-    if (seconds >= 0)
-        op->timer = vx_timer_new(task_loop(L), seconds, expired, op);
+    wait_limit(L, &op->wait, seconds);
     return op;
 }
 
@@ -271,7 +258,7 @@ static int read_finish(lua_State *L, struct wait *wait)
 
     if (p->proc == NULL)
         return push_closed(L);
-    if (vx_list_empty(&p->chunks) && p->ended < 2 && op->timed_out)
+    if (vx_list_empty(&p->chunks) && p->ended < 2 && op->wait.late)
         return push_timeout(L, "write something");
     return push_chunk(L, p);
 }

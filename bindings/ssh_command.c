@@ -10,7 +10,6 @@
 #include "bindings/task.h"
 #include "runtime/base/buf.h"
 #include "runtime/base/list.h"
-#include "runtime/loop/timer.h"
 
 #define COMMAND_WAIT_TYPE "vm.raw.ssh.command.wait"
 
@@ -28,9 +27,7 @@ struct l_wait {
     struct wait wait;
     struct vx_link link;
     struct l_command *owner; /* NULL once released */
-    struct vx_timer *timer;
     int what;
-    bool timed_out;
     const char *data; /* to write: on the caller's stack */
     size_t len, given;
     long write_end; /* why writing ended: VX_COMMAND_END or FAILED */
@@ -85,7 +82,7 @@ static bool try_op(struct l_wait *op)
 {
     struct vx_command *cmd = op->owner->cmd;
 
-    if (cmd == NULL || op->timed_out)
+    if (cmd == NULL || op->wait.late)
         return true;
     if (op->what & WRITE)
         try_write(op);
@@ -132,20 +129,11 @@ static int wait_release(lua_State *L)
     if (op->owner == NULL)
         return 0;
     op->owner = NULL;
-    vx_timer_free(op->timer);
+    wait_unlimit(&op->wait);
     vx_list_unlink(&op->link);
     free(op->chunk);
-    op->timer = NULL;
     op->chunk = NULL;
     return 0;
-}
-
-static void expired(void *arg)
-{
-    struct l_wait *op = arg;
-
-    op->timed_out = true;
-    wait_done(&op->wait);
 }
 
 static int push_failure(lua_State *L, const struct vx_command *cmd)
@@ -228,7 +216,7 @@ static int begin(lua_State *L, int what, const char *data, size_t len, size_t gi
     if (try_op(op))
         return finish(L, &op->wait);
     if (seconds > 0)
-        op->timer = vx_timer_new(task_loop(L), seconds, expired, op);
+        wait_limit(L, &op->wait, seconds);
     return task_park(L, &op->wait, finish);
 }
 

@@ -10,6 +10,7 @@
 
 struct sched;
 struct task;
+struct vx_timer;
 struct wait;
 
 /* Runs back inside the task, where raising is safe; returns the number of results it pushed. */
@@ -19,7 +20,9 @@ typedef int (*task_finish)(lua_State *L, struct wait *wait);
 struct wait {
     struct task *task;
     task_finish finish;
+    struct vx_timer *limit;
     bool done;
+    bool late; /* its limit has passed */
 };
 
 /* Resumes every task that is ready, once: the one place where tasks run. */
@@ -50,6 +53,11 @@ int task_park(lua_State *L, struct wait *wait, task_finish finish);
 /* Called by an operation's callback: the task goes on, later, from the loop. Harmless when the
  * operation has no task parked on it. */
 void wait_done(struct wait *wait);
+
+/* Sets the limit of a wait: that many seconds from now it is late and done. Negative: none. The
+ * operation's release ends it with wait_unlimit, which is harmless when repeated. */
+void wait_limit(lua_State *L, struct wait *wait, double seconds);
+void wait_unlimit(struct wait *wait);
 
 /* Makes a userdata of `size` bytes whose type has __gc and __close = release, marks it to be
  * closed when the calling C function ends, and leaves it on top of the stack. The bytes are

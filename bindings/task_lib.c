@@ -352,23 +352,10 @@ static int l_task_grace(lua_State *L)
 /* --- sleep ---------------------------------------------------------------------------------
  */
 
-struct sleep {
-    struct wait wait;
-    struct vx_timer *timer;
-};
-
 static int sleep_release(lua_State *L)
 {
-    struct sleep *op = luaL_checkudata(L, 1, SLEEP_TYPE);
-
-    vx_timer_free(op->timer);
-    op->timer = NULL;
+    wait_unlimit(luaL_checkudata(L, 1, SLEEP_TYPE));
     return 0;
-}
-
-static void sleep_over(void *arg)
-{
-    wait_done(arg);
 }
 
 static int sleep_finish(lua_State *L, struct wait *wait)
@@ -382,13 +369,13 @@ static int sleep_finish(lua_State *L, struct wait *wait)
 static int l_task_sleep(lua_State *L)
 {
     double seconds = luaL_checknumber(L, 1);
-    struct sleep *op = NULL;
+    struct wait *wait = NULL;
 
     luaL_argcheck(L, seconds >= 0, 1, "a time of 0 or more seconds expected");
     check_may_wait(L, "vm.sleep");
-    op = l_new_op(L, sizeof *op, SLEEP_TYPE, sleep_release);
-    op->timer = vx_timer_new(task_loop(L), seconds, sleep_over, &op->wait);
-    return task_park(L, &op->wait, sleep_finish);
+    wait = l_new_op(L, sizeof *wait, SLEEP_TYPE, sleep_release);
+    wait_limit(L, wait, seconds);
+    return task_park(L, wait, sleep_finish);
 }
 
 static const luaL_Reg task_methods[] = {

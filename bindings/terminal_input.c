@@ -8,7 +8,6 @@
 #include "bindings/error.h"
 #include "bindings/modules.h"
 #include "bindings/task.h"
-#include "runtime/loop/timer.h"
 #include "runtime/loop/watch.h"
 
 #define INPUT_TYPE "vm.raw.terminal.input"
@@ -28,7 +27,6 @@ struct l_input {
 struct l_wait {
     struct wait wait;
     struct l_input *of; /* NULL once released */
-    struct vx_timer *timer;
     bool readable;
 };
 
@@ -63,8 +61,7 @@ static int wait_release(lua_State *L)
 {
     struct l_wait *op = luaL_checkudata(L, 1, WAIT_TYPE);
 
-    vx_timer_free(op->timer);
-    op->timer = NULL;
+    wait_unlimit(&op->wait);
     if (op->of != NULL && op->of->waiter == op) {
         op->of->waiter = NULL;
         if (op->of->watch != NULL)
@@ -72,11 +69,6 @@ static int wait_release(lua_State *L)
     }
     op->of = NULL;
     return 0;
-}
-
-static void timeout_cb(void *arg)
-{
-    wait_done(arg);
 }
 
 static int read_finish(lua_State *L, struct wait *wait)
@@ -121,8 +113,7 @@ static int l_input_read(lua_State *L)
     op = l_new_op(L, sizeof *op, WAIT_TYPE, wait_release);
     op->of = self;
     self->waiter = op;
-    if (seconds >= 0)
-        op->timer = vx_timer_new(task_loop(L), seconds, timeout_cb, &op->wait);
+    wait_limit(L, &op->wait, seconds);
     vx_watch_want(self->watch, VX_READABLE);
     return task_park(L, &op->wait, read_finish);
 }

@@ -32,19 +32,19 @@ static int write_at(int to, off_t at, const char *data, size_t len)
     return 0;
 }
 
-/* Writes what is not zero; pages of zeros become holes, also where the source has none. */
-static int write_pages(int to, off_t at, const char *data, size_t len)
+int vx_file_write_holes(int fd, const void *bytes, size_t len, off_t at, size_t piece)
 {
+    const char *data = bytes;
     size_t begin = 0;
 
     while (begin < len) {
         size_t end = begin;
 
-        while (end < len && !is_zero(data + end, len - end < PAGE ? len - end : PAGE))
-            end += len - end < PAGE ? len - end : PAGE;
-        if (end > begin && write_at(to, at + (off_t)begin, data + begin, end - begin) != 0)
+        while (end < len && !is_zero(data + end, len - end < piece ? len - end : piece))
+            end += len - end < piece ? len - end : piece;
+        if (end > begin && write_at(fd, at + (off_t)begin, data + begin, end - begin) != 0)
             return -1;
-        begin = end == begin ? begin + PAGE : end;
+        begin = end == begin ? begin + piece : end;
     }
     return 0;
 }
@@ -78,7 +78,8 @@ static int copy_data(int from, int to, off_t size)
             continue;
         if (len == 0)
             errno = EIO; /* it became shorter meanwhile */
-        rc = len <= 0 ? -1 : write_pages(to, at, data, (size_t)len);
+        /* Pages of zeros become holes, also where the source has none. */
+        rc = len <= 0 ? -1 : vx_file_write_holes(to, data, (size_t)len, at, PAGE);
         at += len;
     }
     free(data);

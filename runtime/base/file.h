@@ -30,6 +30,10 @@ int vx_file_commit(int fd, const char *temp, const char *path, bool sync, struct
 /* Writes all the bytes. */
 int vx_file_write(int fd, const void *data, size_t len);
 
+/* Writes all the bytes at a place, but leaves out each `piece` of them that is all zeros: where
+ * nothing was before it becomes a hole, and a bomb of zeros costs nothing. -1 with errno. */
+int vx_file_write_holes(int fd, const void *data, size_t len, off_t at, size_t piece);
+
 /* Copies a file to a new name (an existing one is refused) and syncs it. Holes and pages of zeros
  * become holes. Removes the copy on failure. */
 int vx_file_copy(const char *src, const char *dst, mode_t mode, struct vx_err *err);

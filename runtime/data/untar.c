@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "runtime/base/file.h"
 #include "runtime/data/match.h"
 #include "runtime/data/tree.h"
 #include "runtime/data/untar.h"
@@ -88,31 +89,6 @@ static int fail_make(struct unpacking *u, int code, const char *what)
     return vx_untar_refuse(u, VX_SYSTEM, code, what);
 }
 
-static bool all_zero(const char *data, size_t len)
-{
-    return len > 0 && data[0] == 0 && memcmp(data, data + 1, len - 1) == 0;
-}
-
-/* Runs of zeros become holes: a sparse file stays one, and a bomb of zeros costs nothing. */
-static int write_at(int fd, const char *data, size_t len, off_t at)
-{
-    while (len > 0) {
-        size_t piece = len < PIECE ? len : PIECE;
-        ssize_t done = (ssize_t)piece;
-
-        if (!all_zero(data, piece))
-            done = pwrite(fd, data, piece, at);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return -1;
-        data += done;
-        len -= (size_t)done;
-        at += done;
-    }
-    return 0;
-}
-
 static int copy_content(struct unpacking *u, int fd, int64_t size)
 {
     const void *data = NULL;
@@ -124,7 +100,7 @@ static int copy_content(struct unpacking *u, int fd, int64_t size)
         if (at < 0 || at > size || (int64_t)len > size - at)
             return vx_untar_refuse(u, VX_FORMAT, 0,
                                    "its content is longer than its header says");
-        if (write_at(fd, data, len, at) != 0)
+        if (vx_file_write_holes(fd, data, len, at, PIECE) != 0)
             return vx_untar_refuse(u, VX_SYSTEM, errno, "cannot write it");
         u->count->bytes += len;
     }

@@ -58,6 +58,7 @@ struct vx_listener *vx_listener_new(struct vx_loop *loop, const char *path,
         rc = uv_listen((uv_stream_t *)&listener->uv, BACKLOG, connected);
     if (rc < 0) {
         vx_err_uv(err, rc, "cannot listen at a socket");
+        vx_err_prefix(err, "%s", path);
         uv_close((uv_handle_t *)&listener->uv, closed);
         return NULL;
     }

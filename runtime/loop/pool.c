@@ -44,15 +44,22 @@ static void pool_done(uv_work_t *uv, int status)
     finish(uv->data);
 }
 
-int vx_pool_run(struct vx_loop *loop, vx_work_fn work, vx_done_cb done, void *arg,
-                struct vx_err *err)
+static struct job *new_job(vx_work_fn work, vx_done_cb done, void *arg)
 {
     struct job *job = vx_zalloc(sizeof *job);
-    int rc = 0;
 
     job->work = work;
     job->done = done;
     job->arg = arg;
+    return job;
+}
+
+int vx_pool_run(struct vx_loop *loop, vx_work_fn work, vx_done_cb done, void *arg,
+                struct vx_err *err)
+{
+    struct job *job = new_job(work, done, arg);
+    int rc = 0;
+
     job->uv.work.data = job;
     rc = uv_queue_work(&loop->uv, &job->uv.work, pool_work, pool_done);
     if (rc < 0) {
@@ -82,12 +89,9 @@ static void thread_work(void *arg)
 int vx_pool_thread(struct vx_loop *loop, vx_work_fn work, vx_done_cb done, void *arg,
                    struct vx_err *err)
 {
-    struct job *job = vx_zalloc(sizeof *job);
+    struct job *job = new_job(work, done, arg);
     int rc = 0;
 
-    job->work = work;
-    job->done = done;
-    job->arg = arg;
     vx_alive_add(&job->alive, loop, "thread");
     rc = uv_thread_create(&job->uv.thread, thread_work, job);
     if (rc < 0) {

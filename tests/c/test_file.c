@@ -95,6 +95,26 @@ static void removing_a_tree_never_follows_a_link(void **state)
     free(link);
 }
 
+static void pieces_of_zeros_are_not_written(void **state)
+{
+    char *path = vx_strfmt("%s/f", (char *)*state);
+    char data[10] = { 'a', 'b', 0, 0, 0, 0, 0, 0, 'c', 0 };
+    struct vx_buf buf = { 0 };
+    struct vx_err err = { 0 };
+    FILE *file = NULL;
+
+    assert_int_equal(vx_file_write_atomic(path, "............", 12, 0600, &err), 0);
+    file = fopen(path, "r+");
+    assert_non_null(file);
+    assert_int_equal(vx_file_write_holes(fileno(file), data, sizeof data, 1, 4), 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(vx_file_read(path, 100, &buf, &err), 0);
+    assert_int_equal(buf.len, 12);
+    assert_memory_equal(buf.data, ".ab\0\0....c\0.", 12);
+    vx_buf_free(&buf);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +122,8 @@ int main(void)
                                         make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(an_atomic_write_replaces_and_keeps_the_mode_asked_for,
                                         make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(pieces_of_zeros_are_not_written, make_folder,
+                                        remove_folder),
         cmocka_unit_test_setup_teardown(removing_a_tree_never_follows_a_link, make_folder,
                                         remove_folder),
     };
