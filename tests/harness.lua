@@ -79,6 +79,13 @@ function M.skip(reason)
     error(setmetatable({ reason = reason }, Skip), 0)
 end
 
+-- Runs fn with a new folder, which is gone afterwards with all that is in it; returns what fn returns.
+function M.with_folder(fn)
+    local folder = assert(raw.fs.mkdtemp())
+    local _ <close> = setmetatable({}, { __close = function() assert(raw.fs.remove_tree(folder)) end })
+    return fn(folder)
+end
+
 -- Closed objects let go of their handles at the loop's next turn.
 local function leftovers()
     collectgarbage()

@@ -7,18 +7,12 @@ local fs = raw.fs
 
 -- Runs the program with an empty cache.
 local function images(...)
-    local folder <close> = setmetatable({ path = assert(fs.mkdtemp()) }, {
-        __close = function(self)
-            fs.remove_tree(self.path)
-        end,
-    })
-    local result = host.run({ assert(os.getenv("VMATRIX")), "images", ... }, {
-        env = { XDG_CACHE_HOME = folder.path },
-        check = false,
-        timeout = 60,
-    })
-    t.equal(fs.list(folder.path), {}, "something was written: ")
-    return result
+    local argv = { assert(os.getenv("VMATRIX")), "images", ... }
+    return t.with_folder(function(folder)
+        local result = host.run(argv, { env = { XDG_CACHE_HOME = folder }, check = false, timeout = 60 })
+        t.equal(fs.list(folder), {}, "something was written: ")
+        return result
+    end)
 end
 
 t.test("help is on standard output and names the architectures", function()

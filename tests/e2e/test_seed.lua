@@ -27,16 +27,6 @@ local function build(arch)
     })
 end
 
--- Runs fn with a new folder that is gone afterwards.
-local function with_folder(fn)
-    local folder <close> = setmetatable({ path = assert(fs.mkdtemp()) }, {
-        __close = function(self)
-            fs.remove_tree(self.path)
-        end,
-    })
-    fn(folder.path)
-end
-
 -- A guest whose monitor is the process's standard input and output, and whose console is a file.
 local function start(folder, arch, extra)
     local machine = MACHINES[arch]
@@ -143,7 +133,7 @@ end
 
 for _, arch in ipairs(seed.arches()) do
     t.test(arch .. " boots with the least memory, runs commands for both users, and shows a kernel panic", function()
-        with_folder(function(folder)
+        t.with_folder(function(folder)
             local pvpanic = MACHINES[arch].pvpanic or {}
             local guest = start(folder, arch, { "-action", "panic=shutdown", table.unpack(pvpanic) })
             local process <close> = guest.process
@@ -174,7 +164,7 @@ for _, arch in ipairs(seed.arches()) do
 
     -- Not all of them know a button. The button is pressed as soon as the guest is ready.
     t.test(arch .. " powers off: by its button where it has one, and else by `poweroff`", function()
-        with_folder(function(folder)
+        t.with_folder(function(folder)
             local guest = start(folder, arch)
             local _ <close> = guest.process
             local button = ({ armhf = true, i386 = true, s390x = true, x86_64 = true })[arch] or false
@@ -194,7 +184,7 @@ for _, arch in ipairs(seed.arches()) do
 end
 
 t.test("a mirror that cannot be reached is named in the error, and nothing is left", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         local env = { XDG_CACHE_HOME = folder, VMATRIX_DEBIAN_MIRROR = "http://127.0.0.1:9/debian" }
         local result = host.run({ os.getenv("VMATRIX"), "images", "build", "seed", "--arch", "x86_64" },
             { env = env, check = false, timeout = 120 })
@@ -212,7 +202,7 @@ t.test("a built seed is used again without any work, and a damaged one is not us
             error("it was built again: " .. line)
         end,
     })
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         local copy = folder .. "/vmatrix/images/" .. image.folder:match("[^/]+$")
         assert(fs.mkdir_p(copy))
         assert(fs.symlink(image.kernel, copy .. "/kernel"))
@@ -232,7 +222,7 @@ t.test("a built seed is used again without any work, and a damaged one is not us
 end)
 
 t.test("the same packages give the same bytes", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         local tree, packages = seed.fetch("x86_64", folder)
         for _, name in ipairs { "one", "two" } do
             assert(fs.mkdir_p(folder .. "/" .. name))

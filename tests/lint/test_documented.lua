@@ -122,24 +122,12 @@ local function check_lua(path, text)
     return complaints
 end
 
-local function all(folders, pattern, check)
-    local complaints = {}
-    local files = tree.files(folders, pattern)
-    t.check(#files > 0, "the tree was not found")
-    for _, path in ipairs(files) do
-        for _, complaint in ipairs(check(path, tree.read(path))) do
-            complaints[#complaints + 1] = complaint
-        end
-    end
-    tree.none(complaints)
-end
-
 t.test("every function declared in a header is documented", function()
-    all({ "runtime", "bindings" }, "*.h", check_header)
+    tree.check(tree.files({ "runtime", "bindings" }, "*.h"), check_header)
 end)
 
 t.test("every header opens with its purpose", function()
-    all({ "runtime", "bindings" }, "*.h", function(path, text)
+    tree.check(tree.files({ "runtime", "bindings" }, "*.h"), function(path, text)
         return text:find "^/%*" and {} or { path .. ": does not open with a sentence of purpose" }
     end)
 end)
@@ -154,7 +142,7 @@ t.test("every function that a binding gives to lua has a contract", function()
 end)
 
 t.test("every public function of the lua library is annotated", function()
-    all({ "scripts/vm" }, "*.lua", check_lua)
+    tree.check(tree.files({ "scripts/vm" }, "*.lua"), check_lua)
 end)
 
 t.test("the lint sees a declaration without a comment", function()

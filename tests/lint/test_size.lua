@@ -29,23 +29,13 @@ local function check_width(path, text)
 end
 
 t.test("no line of c is wider than 100 columns", function()
-    local complaints = {}
-    for _, path in ipairs(tree.files({ "runtime", "bindings", "tests" }, "*.c", "*.h")) do
-        for _, complaint in ipairs(check_width(path, tree.read(path))) do
-            complaints[#complaints + 1] = complaint
-        end
-    end
-    tree.none(complaints)
+    tree.check(tree.files({ "runtime", "bindings", "tests" }, "*.c", "*.h"), check_width)
 end)
 
 t.test("no file is longer than its kind allows", function()
     local files = tree.files({ "runtime", "bindings", "scripts", "tests" }, "*.c", "*.h", "*.lua", "*.css", "*.js")
     t.check(#files > 10, "the tree was not found")
-    local complaints = {}
-    for _, path in ipairs(files) do
-        complaints[#complaints + 1] = check_size(path, tree.read(path))[1]
-    end
-    tree.none(complaints)
+    tree.check(files, check_size)
 end)
 
 t.test("the lint sees one line too many", function()

@@ -112,4 +112,18 @@ function M.none(complaints)
     end
 end
 
+---Fails with what a check complains of in any of these files.
+---@param paths string[] relative to the root
+---@param check fun(path: string, text: string): string[]
+function M.check(paths, check)
+    local complaints = {}
+    assert(#paths > 0, "the tree was not found")
+    for _, path in ipairs(paths) do
+        for _, complaint in ipairs(check(path, M.read(path))) do
+            complaints[#complaints + 1] = complaint
+        end
+    end
+    M.none(complaints)
+end
+
 return M

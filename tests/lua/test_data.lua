@@ -6,20 +6,11 @@ local host = require "vm.host"
 
 local fs, data = raw.fs, raw.data
 
-local function with_folder(fn)
-    local folder <close> = setmetatable({ path = assert(fs.mkdtemp()) }, {
-        __close = function(self)
-            fs.remove_tree(self.path)
-        end,
-    })
-    fn(folder.path)
-end
-
 t.test("ssh-keygen derives our public line from our private key", function()
     if not host.which("ssh-keygen") then
         t.skip("ssh-keygen is not on this machine")
     end
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         local key = data.ed25519("me@here")
         assert(fs.write_atomic(folder .. "/key", key.private, 384))
         t.equal(host.run({ "ssh-keygen", "-y", "-f", folder .. "/key" }).stdout, key.public .. "\n")
@@ -30,7 +21,7 @@ t.test("dropbear derives the same public key from its form of the private key", 
     if not host.which("dropbearkey") then
         t.skip("dropbearkey is not on this machine")
     end
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         local key = data.ed25519("x")
         assert(fs.write_atomic(folder .. "/key", key.dropbear, 384))
         local out = host.run({ "dropbearkey", "-y", "-f", folder .. "/key" }).stdout
@@ -46,7 +37,7 @@ t.test("keys differ, and a comment must be one line", function()
 end)
 
 t.test("an archive has its entries in order, and the same bytes each time", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         local entries = {
             { path = "etc", mode = 0x41ed },
             { path = "etc/motd", mode = 0x81a4, data = "hello" },
@@ -70,7 +61,7 @@ t.test("an archive has its entries in order, and the same bytes each time", func
 end)
 
 t.test("an archive behind another file starts at a multiple of four and keeps its mode", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         assert(fs.write_atomic(folder .. "/first", "12345"))
         local entries = { { path = "x", mode = 0x81a4, data = "secret" } }
         assert(data.cpio(folder .. "/out", entries, { after = folder .. "/first", mode = 384, scratch = true }))
@@ -84,7 +75,7 @@ t.test("an archive behind another file starts at a multiple of four and keeps it
 end)
 
 t.test("an entry that makes no sense raises, a file that is missing is an error", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         t.check(not pcall(data.cpio, folder .. "/out", { { path = "x" } }))
         t.check(not pcall(data.cpio, folder .. "/out", { { path = "x", mode = 0xa1ff } }))
         local none, err = data.cpio(folder .. "/out", { { path = "x", mode = 0x81a4, file = "/nonexistent" } })
@@ -95,7 +86,7 @@ t.test("an entry that makes no sense raises, a file that is missing is an error"
 end)
 
 t.test("decompression is bounded and damage is seen", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         assert(data.cpio(folder .. "/out", { { path = "x", mode = 0x81a4, data = ("\0"):rep(100000) } },
             { compress = "xz" }))
         local bytes = assert(fs.read(folder .. "/out"))

@@ -5,16 +5,8 @@ local task = require "vm.task"
 
 local fs = raw.fs
 
--- Runs fn with a new folder that is gone afterwards.
-local function with_folder(fn)
-    local folder = assert(fs.mkdtemp())
-    fn(folder)
-    t.equal(fs.remove_tree(folder), true)
-    t.equal(fs.exists(folder), false)
-end
-
 t.test("an atomic write leaves the file alone in its folder, with its mode", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         t.equal(fs.write_atomic(folder .. "/f", "old"), true)
         t.equal(fs.write_atomic(folder .. "/f", "n\0w", 384), true)
         t.equal(fs.read(folder .. "/f"), "n\0w")
@@ -28,7 +20,7 @@ t.test("an atomic write leaves the file alone in its folder, with its mode", fun
 end)
 
 t.test("reading more than was allowed is an error", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         fs.write_atomic(folder .. "/f", "12345")
         t.equal(fs.read(folder .. "/f", 5), "12345")
         local none, err = fs.read(folder .. "/f", 4)
@@ -38,7 +30,7 @@ t.test("reading more than was allowed is an error", function()
 end)
 
 t.test("folders, links, names and modes", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         t.equal(fs.mkdir_p(folder .. "/a/b"), true)
         t.equal(fs.symlink("a", folder .. "/link"), true)
         t.equal(fs.readlink(folder .. "/link"), "a")
@@ -62,7 +54,7 @@ t.test("folders, links, names and modes", function()
 end)
 
 t.test("removing a tree follows no link", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         fs.mkdir_p(folder .. "/keep")
         fs.write_atomic(folder .. "/keep/f", "x")
         fs.mkdir_p(folder .. "/tree/deep")
@@ -74,7 +66,7 @@ t.test("removing a tree follows no link", function()
 end)
 
 t.test("digests of bytes and files are those of the standard", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         local wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         fs.write_atomic(folder .. "/f", "abc")
         t.equal(fs.sha256(folder .. "/f"), wanted)
@@ -86,7 +78,7 @@ t.test("digests of bytes and files are those of the standard", function()
 end)
 
 t.test("a lock is waited for without holding up other tasks, and try does not wait", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         local path = folder .. "/lock"
         local first = assert(fs.lock(path))
         local none, err = fs.lock(path, true)
@@ -108,7 +100,7 @@ t.test("a lock is waited for without holding up other tasks, and try does not wa
 end)
 
 t.test("a cancelled wait for a lock does not take it", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         local path = folder .. "/lock"
         local first = assert(fs.lock(path))
         local waiter = task.spawn(function()
@@ -145,7 +137,7 @@ t.test("what is known of the machine has sensible values", function()
 end)
 
 t.test("a file is saved on the pool as a whole, also when nobody waits for it any more", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         local path = folder .. "/file"
         t.equal(fs.save(path, "one\0two", 384), true)
         t.equal(fs.read(path), "one\0two")

@@ -1,29 +1,13 @@
 -- vm.matrix: from axes to cells and tests, without a guest.
 local t = require "harness"
+local matrices = require "lua.matrices"
 local vm = require "vm"
 local plan = require "vm.matrix.plan"
 local view = require "vm.matrix.view"
 
+local expand, ids = matrices.expand, matrices.ids
+
 local function nothing() end
-
--- Expands definitions; they must be free of mistakes.
-local function expand(...)
-    local list = table.pack(...)
-    for i, def in ipairs(list) do
-        list[i] = vm.matrix(def)
-    end
-    local all, found = plan.all(list, { guests = false })
-    t.equal(found:lines(), {})
-    return all
-end
-
-local function ids(list)
-    local out = {}
-    for i, item in ipairs(list) do
-        out[i] = item.id
-    end
-    return out
-end
 
 t.test("every_combination_is_a_cell_and_the_last_axis_turns_fastest", function()
     local all = expand { axes = { image = { "a", "b" }, arch = { "x", "y" } }, tests = { check = nothing } }
@@ -74,7 +58,8 @@ t.test("values_may_be_tables_numbers_and_booleans_and_read_well_in_ids", functio
 end)
 
 t.test("a_matrix_without_axes_is_one_cell_named_after_it_or_its_file", function()
-    t.equal(ids(expand({ tests = { check = nothing } }).tests), { "test_matrix_expand:check" })
+    local all = plan.all({ vm.matrix { tests = { check = nothing } } }, { guests = false })
+    t.equal(ids(all.tests), { "test_matrix_expand:check" })
     t.equal(ids(expand({ name = "smoke", tests = { check = nothing } }).tests), { "smoke:check" })
 end)
 

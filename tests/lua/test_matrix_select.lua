@@ -1,29 +1,12 @@
 -- Choosing among the tests of a matrix: filters, samples, pairs, shares.
 local t = require "harness"
-local vm = require "vm"
-local plan = require "vm.matrix.plan"
+local matrices = require "lua.matrices"
 local select_tests = require "vm.matrix.select"
 local subset = require "vm.matrix.subset"
 
+local expand, ids = matrices.expand, matrices.ids
+
 local function nothing() end
-
-local function expand(...)
-    local list = table.pack(...)
-    for i, def in ipairs(list) do
-        list[i] = vm.matrix(def)
-    end
-    local all, found = plan.all(list, { guests = false })
-    t.equal(found:lines(), {})
-    return all
-end
-
-local function ids(list)
-    local out = {}
-    for i, item in ipairs(list) do
-        out[i] = item.id
-    end
-    return out
-end
 
 local function values(prefix, n)
     local list = {}

@@ -7,15 +7,6 @@ local reseed = require "vm.reseed"
 local fs = raw.fs
 local ARCHES <const> = { "aarch64", "armhf", "i386", "ppc64le", "riscv64", "s390x", "x86_64" }
 
-local function with_folder(fn)
-    local folder <close> = setmetatable({ path = assert(fs.mkdtemp()) }, {
-        __close = function(self)
-            fs.remove_tree(self.path)
-        end,
-    })
-    fn(folder.path)
-end
-
 -- Runs the snippet with only these programs on its PATH, and its own program elsewhere.
 local function run_with(folder, programs, script)
     local bin = folder .. "/bin"
@@ -35,7 +26,7 @@ local function way(name, programs, prepare)
         if raw.build.arch ~= "x86_64" or fs.uid() ~= 0 then
             t.skip "only root of an x86_64 Linux can try it"
         end
-        with_folder(function(folder)
+        t.with_folder(function(folder)
             if prepare then
                 prepare(folder)
             end
@@ -59,7 +50,7 @@ way("the next way when a program is there and fails", { "perl", "rm" }, function
 end)
 
 t.test("a guest without any way says so and fails", function()
-    with_folder(function(folder)
+    t.with_folder(function(folder)
         local result = run_with(folder, { "rm" }, reseed.script("x86_64", raw.fs.random(32)))
         t.equal(result.status, 1)
         t.match(result.stderr, "could not be reseeded")

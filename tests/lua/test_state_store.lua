@@ -11,15 +11,13 @@ local KIB <const> = 1024
 
 -- Runs fn with an empty cache.
 local function with_cache(fn)
-    local folder = assert(fs.mkdtemp())
-    local cache = paths.cache
-    paths.cache = function() return folder end
-    local _ <close> = setmetatable({}, { __close = function()
-        paths.cache = cache
-        assert(fs.remove_tree(folder))
-    end })
-    store.make_folder()
-    fn(folder)
+    t.with_folder(function(folder)
+        local cache = paths.cache
+        paths.cache = function() return folder end
+        local _ <close> = setmetatable({}, { __close = function() paths.cache = cache end })
+        store.make_folder()
+        fn(folder)
+    end)
 end
 
 local function key_of(letter)

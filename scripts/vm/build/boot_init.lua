@@ -6,6 +6,8 @@
 -- card (eth0 has the address of QEMU's user-mode network unless told otherwise);
 -- vmatrix.gateway=ADDRESS; vmatrix.dns=ADDRESS; vmatrix.user=NAME who logs in; vmatrix.cdrom: a drive
 -- is waited for.
+local parts = require "vm.seed.init_parts"
+
 return [==[
 #!/bin/sh
 export PATH=/usr/bin
@@ -68,16 +70,7 @@ if [ $cdrom = yes ]; then
     done
 fi
 
-ip link set lo up
-for path in /sys/class/net/eth*; do
-    [ -e "$path" ] || continue # a guest without a card
-    card=${path##*/}
-    eval "address=\${$card:-none}"
-    [ "$address" != none ] || continue
-    ip address add "$address" dev "$card"
-    ip link set "$card" up
-    [ "$card" = eth0 ] && ip route add default via "$gateway" 2>/dev/null
-done
+]==] .. parts.cards .. [==[
 
 # Who it is. Whatever the disk says of itself after the first time is left alone.
 if [ ! -e /root/etc/vmatrix/hostname ]; then

@@ -4,6 +4,7 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local hooks = require "vm.build.hooks"
 local host = require "vm.host"
+local random_hex = require "vm.random_hex"
 local packages = require "vm.seed.packages"
 
 local M = {}
@@ -120,9 +121,7 @@ local function work_folder(work, mode)
     local path = work .. "/tmp"
     if mode == "unshare" then
         local base = os.getenv "TMPDIR" or "/tmp"
-        path = ("%s/vmatrix-build-%d-%s"):format(base, fs.uid(), raise(fs.random(4)):gsub(".", function(c)
-            return ("%02x"):format(c:byte())
-        end))
+        path = ("%s/vmatrix-build-%d-%s"):format(base, fs.uid(), random_hex(4))
     end
     raise(fs.mkdir_p(path, mode == "unshare" and 511 or 448))
     if mode == "unshare" then

@@ -2,6 +2,7 @@
 -- archive behind it that makes one guest.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
+local random_hex = require "vm.random_hex"
 local parts = require("vm.seed.initramfs").parts
 
 local M = {}
@@ -40,9 +41,7 @@ end
 ---@param keys { public: string, host_key: table } who may log in; the host's own pair, of raw.data.ed25519
 function M.keys(path, initrd, keys)
     local out = {}
-    local id = raise(raw.fs.random(16)):gsub(".", function(c)
-        return ("%02x"):format(c:byte())
-    end)
+    local id = random_hex(16)
     parts.add_file(out, "vmatrix/authorized_keys", keys.public .. "\n")
     parts.add_file(out, "vmatrix/machine-id", id .. "\n")
     parts.add_file(out, "vmatrix/ssh_host_ed25519_key", keys.host_key.private, 384) -- 0600

@@ -1,4 +1,6 @@
 --- /sbin/init of an image without systemd: what a guest needs to answer commands, and a polite end.
+local parts = require "vm.seed.init_parts"
+
 return [==[
 #!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux
@@ -15,18 +17,7 @@ done
 modprobe -qa "$@" 2>/dev/null
 
 if [ -x /usr/sbin/qemu-ga ]; then
-    (
-        count=0
-        while [ $count -lt 100 ]; do
-            for port in /sys/class/virtio-ports/*; do
-                read -r line 2>/dev/null <"$port/name" || continue
-                [ "$line" = org.qemu.guest_agent.0 ] || continue
-                exec qemu-ga -p "/dev/${port##*/}" -t /run -f /run/qemu-ga.pid
-            done
-            count=$((count + 1))
-            sleep 0.1
-        done
-    ) >/dev/null 2>&1 </dev/null &
+]==] .. parts.agent .. [==[
 fi
 
 finish() {

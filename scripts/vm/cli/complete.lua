@@ -40,9 +40,9 @@ function there.arch()
 end
 
 function there.image()
-    local list = { { "seed", "the tiny guest" } }
-    for _, name in ipairs(try(function() return require("vm.images.catalogue").all().names end)) do
-        list[#list + 1] = { name }
+    local list = {}
+    for i, name in ipairs(try(function() return require("vm.guest.named").names() end)) do
+        list[i] = { name, name == "seed" and "the tiny guest" or nil }
     end
     return list
 end
@@ -59,17 +59,13 @@ end
 -- started because somebody pressed Tab.
 function there.snapshot(words)
     local list = {}
-    local function add(snapshots)
-        for _, snapshot in ipairs(snapshots) do
-            list[#list + 1] = { snapshot.name, snapshot.description }
-            add(snapshot.children or {})
-        end
-    end
-    add(try(function()
+    for _, snapshot in ipairs(try(function()
         return words[1] and require("vm.owner.client").running() and require("vm.task").timeout(2, function()
-            return require("vm").get(words[1]):snapshots()
+            return require("vm.cli.target").snapshots(require("vm").get(words[1]))
         end)
-    end))
+    end)) do
+        list[#list + 1] = { snapshot.name, snapshot.description }
+    end
     return list
 end
 

@@ -148,6 +148,23 @@ function M.entry(name)
     end
 end
 
+---A guest's snapshots as one list, each with its `depth`: those made from it follow a snapshot.
+---@param guest vm.Guest|vm.KeptGuest
+---@return vm.SnapshotInfo[]
+function M.snapshots(guest)
+    local list = {}
+    local function walk(items, depth)
+        for _, item in ipairs(items) do
+            local children = item.children or {}
+            item.children, item.depth = nil, depth
+            list[#list + 1] = item
+            walk(children, depth + 1)
+        end
+    end
+    walk(guest:snapshots(), 0)
+    return list
+end
+
 ---Boots a kept guest that was made already, and says so.
 M.await = make.await
 

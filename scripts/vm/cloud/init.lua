@@ -3,6 +3,7 @@
 local raw = require "vm.raw"
 local data = require "vm.cloud.data"
 local errors = require "vm.errors"
+local random_hex = require "vm.random_hex"
 local run_of = require "vm.run"
 
 local M = {}
@@ -25,12 +26,9 @@ function M.prepare(guest, run, entry)
     local ours = data.config(cloud, {
         user = user, default_user = entry.user, public = key.public, host_key = host_key, name = guest.name,
     })
-    local id = raise(raw.fs.random(8)):gsub(".", function(c)
-        return ("%02x"):format(c:byte())
-    end)
     guest.seed_iso = guest.files:path "cidata.iso"
     raise(raw.data.iso(guest.seed_iso, "cidata", {
-        { name = "meta-data", data = data.meta_data("vmatrix-" .. id, cloud.hostname or guest.name) },
+        { name = "meta-data", data = data.meta_data("vmatrix-" .. random_hex(8), cloud.hostname or guest.name) },
         { name = "network-config", data = data.network_config(guest.cards) },
         { name = "user-data", data = data.user_data(ours, own or nil, cloud.plain) },
     }))

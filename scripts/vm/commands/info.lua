@@ -5,21 +5,12 @@ local progress = require "vm.terminal.progress"
 local raw = require "vm.raw"
 local target = require "vm.cli.target"
 
-local function flat(snapshots, list, depth)
-    for _, item in ipairs(snapshots) do
-        list[#list + 1] = { name = item.name, state = item.state, created = item.created, current = item.current,
-            description = item.description, parent = item.parent, depth = depth }
-        flat(item.children or {}, list, depth + 1)
-    end
-    return list
-end
-
 local function handler(opts, operands)
     local guest <close> = find.need(operands.guest)
     local entry = target.entry(guest.name)
     local figures = guest:info()
     entry.cpu_time, entry.disks = figures.cpu_time, figures.disks
-    entry.snapshots = flat(guest:snapshots(), {}, 0)
+    entry.snapshots = target.snapshots(guest)
     entry.folder = guest:path "console.log":match "^(.*)/"
     if opts.json then
         entry.snapshots = raw.json.list(entry.snapshots)

@@ -5,21 +5,13 @@ local options = require "vm.options"
 local progress = require "vm.terminal.progress"
 local target = require "vm.cli.target"
 
-local function names_of(items, names)
-    for _, item in ipairs(items) do
-        names[#names + 1] = item.name
-        names_of(item.children or {}, names)
-    end
-    return names
-end
-
 local function handler(_, operands)
     local guest <close> = find.need(operands.guest)
     local bar <close> = progress.start("revert " .. guest.name) -- luacheck: ignore 211
-    local names = names_of(guest:snapshots(), {})
-    local known = false
-    for _, name in ipairs(names) do
-        known = known or name == operands.snapshot
+    local names, known = {}, false
+    for i, item in ipairs(target.snapshots(guest)) do
+        names[i] = item.name
+        known = known or item.name == operands.snapshot
     end
     if not known then
         options.unknown("guest " .. guest.name, "snapshot", operands.snapshot, names)

@@ -5,20 +5,11 @@ local progress = require "vm.terminal.progress"
 local target = require "vm.cli.target"
 
 local function list(guest, json)
-    local flat = {}
-    local function walk(items, depth)
-        for _, item in ipairs(items) do
-            local children = item.children or {}
-            item.children, item.depth = nil, depth
-            flat[#flat + 1] = item
-            walk(children, depth + 1)
-        end
-    end
-    walk(guest:snapshots(), 0)
+    local all = target.snapshots(guest)
     if json then
-        return target.json(flat, true)
+        return target.json(all, true)
     end
-    for _, item in ipairs(flat) do
+    for _, item in ipairs(all) do
         print(("%s%-20s %s%s"):format(("  "):rep(item.depth), (item.name:gsub("[%c\127]", "?")),
             os.date("%Y-%m-%d %H:%M:%S", item.created), item.current and "  (here)" or ""))
     end

@@ -7,6 +7,7 @@ local options = require "vm.options"
 local progress = require "vm.terminal.progress"
 local script = require "vm.script"
 local shell = require "vm.copy.shell"
+local random_hex = require "vm.random_hex"
 local task = require "vm.task"
 
 local M = {}
@@ -87,9 +88,7 @@ local function parent_of(path)
 end
 
 local function fresh_name()
-    return ".vmatrix-" .. raw.fs.random(8):gsub(".", function(c)
-        return ("%02x"):format(c:byte())
-    end)
+    return ".vmatrix-" .. random_hex(8)
 end
 
 -- Where something goes: the final name, its folder, a name for what is written aside. A relative name

@@ -37,6 +37,23 @@ function M.follow(path, on_panic)
     return self
 end
 
+---Follows a guest's console: a panic ends all waits on the guest, unless its options say otherwise.
+---@param guest vm.Guest|vm.KeptGuest
+---@param path string
+---@param start? integer offset before which everything is old: a panic there is none any more
+---@param boot? integer offset at which the present boot began
+---@return vm.Console
+function M.of(guest, path, start, boot)
+    local self = M.follow(path, function(line)
+        if guest.spec.panic ~= "ignore" then
+            guest:fail_waits("panic", "the guest's kernel panicked: " .. line)
+        end
+    end)
+    self.start, self.boot = start or 0, boot or 0
+    self.waited, self.calm = self.start, self.start
+    return self
+end
+
 ---How many bytes have been read.
 ---@return integer
 function Console:size()

@@ -113,14 +113,10 @@ function M.make(connection, spec, what, build)
     }, Guest)
     connection.guests[self.name] = self
     scope.own(self)
-    local ok, err = pcall(function()
+    scope.or_close(self, function()
         local run = require("vm.run").open()
         self.files = storage.new(run, self.name)
-        self.console_log = console.follow(self.files:path("console.log"), function(line)
-            if spec.panic ~= "ignore" then
-                self:fail_waits("panic", "the guest's kernel panicked: " .. line)
-            end
-        end)
+        self.console_log = console.of(self, self.files:path "console.log")
         build(self, run, label)
         self:raise("create", self:change(function()
             local domain, err = connection.raw:define(raise(raw.virt.xml(self.desc)))
@@ -128,10 +124,6 @@ function M.make(connection, spec, what, build)
             return domain, err
         end))
     end)
-    if not ok then
-        self:close()
-        error(err, 0)
-    end
     return self
 end
 
@@ -181,12 +173,7 @@ function M.boot(connection, opts)
         end
     end
     local guest = M.create(connection, create, "vm.boot")
-    local ok, err = pcall(guest.start, guest, start)
-    if not ok then
-        guest:close()
-        error(err, 0)
-    end
-    return guest
+    return scope.or_close(guest, guest.start, guest, start)
 end
 
 return M

@@ -38,7 +38,7 @@ end
 ---@return table names
 function M.names()
     local all = require("vm.images.catalogue").all()
-    local names = table.move(all.names, 1, #all.names, 1, { "seed" })
+    local names = table.move(all.names, 1, #all.names, 2, { "seed" })
     for alias in pairs(all.aliases) do
         names[#names + 1] = alias
     end

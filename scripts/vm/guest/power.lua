@@ -3,7 +3,6 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
 local progress = require "vm.terminal.progress"
-local transport = require "vm.guest.transport"
 
 local M = { methods = {} }
 
@@ -36,17 +35,21 @@ local function start_error(err)
     return nil, err
 end
 
----Tells libvirt how a fork is started next, which is a boot: no state to wait for.
----@param ram? string path of RAM of its own
+---Tells libvirt what the guest is to be when it is started next.
+---@param verb string for messages
 ---@private
-function Guest:settle(ram)
-    local desc = self.desc
-    desc.uuid = self.domain:uuid()
-    desc.qemu_args = transport.qemu_args(self)
-    if ram then
-        desc.ram, desc.ram_private = ram, false
+function Guest:redefine(verb)
+    self.desc.uuid = self.domain:uuid()
+    self:raise(verb, self.connection.raw:define(errors.raise(raw.virt.xml(self.desc))))
+end
+
+-- A fork that boots: RAM of its own instead of its template's.
+local function boot_of_fork(self)
+    self.forked = nil
+    if self.desc.ram_private then
+        self.desc.ram, self.desc.ram_private = self.files:ram(self:what("start"), self.spec.memory), false
+        self:redefine("start")
     end
-    self:raise("fork", self.connection.raw:define(errors.raise(raw.virt.xml(desc))))
 end
 
 local start_spec = {
@@ -96,10 +99,7 @@ function Guest:start(opts)
     self.ports = nil
     self.console_log:new_boot()
     if self.forked then
-        self.forked = nil
-        if self.desc.ram_private then
-            self:settle(self.files:ram(self:what("start"), self.spec.memory))
-        end
+        boot_of_fork(self)
     end
     self.life = "starting"
     local ok, err = self:change(self.domain.start, self.domain, {})

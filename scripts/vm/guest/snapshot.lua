@@ -102,8 +102,7 @@ function Guest:revert(snapshot)
     self.ports = nil
     self.failure = nil
     self.console_log:forget_panic()
-    local state = self:state()
-    self.last_state = state == "stopped" and "stopped" or state
+    self.last_state = self:state()
     if how == "restarted" then
         require("vm.network.cards").reset(self)
     else

@@ -2,6 +2,7 @@
 -- (session, raise, explain, behind, kill_group); here one of them is chosen.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
+local random_hex = require "vm.random_hex"
 local task = require "vm.task"
 
 local M = { methods = {} }
@@ -33,8 +34,7 @@ function M.prepare(guest, run)
     sockets = sockets + 1
     local path = guest.agent_path -- that of a guest that is taken over
     if not path then
-        local number = run.kept and raw.fs.random(4):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
-        path = ("%s/agent%s"):format(run.root, number or tostring(sockets))
+        path = ("%s/agent%s"):format(run.root, run.kept and random_hex(4) or tostring(sockets))
     end
     guest.agent = require("vm.remote.agent").new {
         path = path,

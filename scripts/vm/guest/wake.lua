@@ -2,6 +2,7 @@
 -- names. A task of the host connects and puts that right; commands wait for it.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
+local random_hex = require "vm.random_hex"
 local shell = require "vm.remote.shell"
 local task = require "vm.task"
 
@@ -9,12 +10,6 @@ local M = {}
 
 -- Seconds that putting right may take, longer when the guest is emulated.
 local LIMIT <const> = 60
-
-local function random_hex(count)
-    return (errors.raise(raw.fs.random(count)):gsub(".", function(c)
-        return ("%02x"):format(c:byte())
-    end))
-end
 
 -- How far behind a clock may be that was set, in seconds, and how often that is tried: the time is that of
 -- the host when the command was sent, and a busy host may be slow to run it.

@@ -102,6 +102,13 @@ function M.typed()
     return state and state .. "/vmatrix/typed"
 end
 
+---Where this user's own catalogue files and keyrings are; nil where there is no home.
+---@return string|nil
+function M.config()
+    local config = xdg("XDG_CONFIG_HOME", ".config")
+    return config and config .. "/vmatrix"
+end
+
 ---Where the RAM of guests may be kept without a disk; nil where there is no such file system.
 ---VMATRIX_RAM names another folder than /dev/shm.
 ---@return string|nil

@@ -4,6 +4,7 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
 local check = require "vm.images.check"
+local paths = require "vm.host.paths"
 local script = require "vm.script"
 
 local M = {}
@@ -89,17 +90,8 @@ end
 
 -- The folders of catalogue files beside the binary's own, the strongest last.
 local function folders()
-    local config = os.getenv "XDG_CONFIG_HOME"
-    local home = os.getenv "HOME"
-    if not config or config:sub(1, 1) ~= "/" then
-        config = home and home .. "/.config"
-    end
-    local list = {}
-    if config then
-        list[1] = config .. "/vmatrix/images"
-    end
-    list[#list + 1] = script.path ".vmatrix/images"
-    return list
+    local config, project = paths.config(), script.path ".vmatrix/images"
+    return config and { config .. "/images", project } or { project }
 end
 
 -- A catalogue file is data: it sees no function.
@@ -136,17 +128,17 @@ end
 ---The whole catalogue: by_name[name].arches[arch], names in order, aliases.
 ---@return table
 function M.all()
-    local paths = {}
+    local found = {}
     for _, folder in ipairs(folders()) do
         for _, path in ipairs(fs.glob(folder .. "/*.lua") or {}) do
             local stat = fs.stat(path)
-            paths[#paths + 1] = path
-            paths[path] = stat and ("%d:%d"):format(stat.mtime_ns, stat.size) or ""
+            found[#found + 1] = path
+            found[path] = stat and ("%d:%d"):format(stat.mtime_ns, stat.size) or ""
         end
     end
     local parts = {}
-    for i, path in ipairs(paths) do
-        parts[i] = path .. "\0" .. paths[path]
+    for i, path in ipairs(found) do
+        parts[i] = path .. "\0" .. found[path]
     end
     local key = table.concat(parts, "\0")
     if loaded and loaded.key == key then
@@ -156,7 +148,7 @@ function M.all()
     for _, file in ipairs(load_built_in()) do
         add_file(data, file)
     end
-    for _, path in ipairs(paths) do
+    for _, path in ipairs(found) do
         add_file(data, read_file(path), path)
     end
     loaded = { key = key, data = data }
@@ -187,7 +179,7 @@ function M.split(name, arch)
     return M.all().aliases[short] or short, spell(given or arch or raw.build.arch)
 end
 
----The entry of an image, or nil. What is nearest is for the message.
+---The entry of an image, or nil.
 ---@param name string in the catalogue's spelling
 ---@param arch string
 ---@return vm.ImageEntry|nil

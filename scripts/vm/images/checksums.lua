@@ -4,6 +4,7 @@ local download = require "vm.images.download"
 local errors = require "vm.errors"
 local host = require "vm.host"
 local options = require "vm.options"
+local paths = require "vm.host.paths"
 
 local M = {}
 
@@ -44,14 +45,14 @@ end
 
 -- The keys of a distribution: the user's own file, or the one that the catalogue names.
 local function keyring_of(entry)
-    local config = os.getenv "XDG_CONFIG_HOME" or (os.getenv "HOME" or "") .. "/.config"
-    for _, path in ipairs { ("%s/vmatrix/keyrings/%s.gpg"):format(config, entry.distro), entry.keyring } do
+    local own = ("%s/keyrings/%s.gpg"):format(paths.config() or "~/.config/vmatrix", entry.distro)
+    for _, path in ipairs { own, entry.keyring } do
         if fs.exists(path) then
             return path
         end
     end
     return errors.fail("notfound", "image %s: its checksums are signed, and the keys to check them with are not here: "
-        .. "put them into %s/vmatrix/keyrings/%s.gpg%s; --unsigned does without", entry.name, config, entry.distro,
+        .. "put them into %s%s; --unsigned does without", entry.name, own,
         entry.keyring and (" or %s"):format(entry.keyring) or "")
 end
 

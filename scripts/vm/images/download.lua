@@ -15,6 +15,13 @@ local MAX_UNPACKED <const> = 256 << 30
 local SPARE <const> = 256 << 20 -- bytes that stay free on the disk
 local LOOK <const> = 0.2 -- seconds between two reports
 
+---The URL of a file of this host.
+---@param path string an absolute one
+---@return string
+function M.file_url(path)
+    return "file://" .. path:gsub("[^%w/._~-]", function(c) return ("%%%02X"):format(c:byte()) end)
+end
+
 -- What a second attempt may cure.
 local passing = { connection = true, timeout = true }
 

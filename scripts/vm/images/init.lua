@@ -5,6 +5,7 @@ local options = require "vm.options"
 local catalogue = require "vm.images.catalogue"
 local digests = require "vm.images.digest"
 local lock = require "vm.images.lock"
+local shallow = require "vm.shallow"
 local store = require "vm.images.store"
 
 local M = {}
@@ -24,10 +25,7 @@ end
 
 -- The catalogue's entry with what register said over it.
 local function merge(entry, note)
-    local merged = {}
-    for name, value in pairs(entry) do
-        merged[name] = value
-    end
+    local merged = shallow(entry)
     for _, name in ipairs { "user", "reach", "packages", "firmware", "format" } do
         if note[name] ~= nil then
             merged[name] = note[name]

@@ -2,6 +2,7 @@
 -- one, and then nothing comes from anywhere else.
 local errors = require "vm.errors"
 local digests = require "vm.images.digest"
+local download = require "vm.images.download"
 
 local M = {}
 
@@ -16,7 +17,7 @@ function M.place()
     if place:find "^https?://" or place:find "^file:///" then
         return place
     elseif place:sub(1, 1) == "/" then
-        return "file://" .. place:gsub("[^%w/._~-]", function(c) return ("%%%02X"):format(c:byte()) end)
+        return download.file_url(place)
     end
     return errors.fail("usage", "VMATRIX_MIRROR: an absolute path or a URL expected, got '%s'", place)
 end

@@ -5,6 +5,7 @@ local digests = require "vm.images.digest"
 local errors = require "vm.errors"
 local options = require "vm.options"
 local paths = require "vm.host.paths"
+local shallow = require "vm.shallow"
 
 local M = {}
 
@@ -84,12 +85,8 @@ local function write_record(folder, record)
     for _, file in ipairs(record.files) do
         file.stamp = stamp(folder .. "/" .. file.name)
     end
-    local out = {}
-    for name, value in pairs(record) do
-        if name ~= "folder" then
-            out[name] = value
-        end
-    end
+    local out = shallow(record)
+    out.folder = nil
     raise(fs.save(folder .. "/image.json", raise(raw.json.encode(out))))
 end
 
@@ -345,8 +342,8 @@ function M.register(opts)
         end
     end
     local digest = opts.digest or identity(files)
-    local record = M.record(digest)
     local lock <close> = M.lock(digest) -- luacheck: ignore 211
+    local record = M.record(digest)
     if not record or not M.verify(record) then
         local staging = M.staging(digest)
         for i, file in ipairs(files) do

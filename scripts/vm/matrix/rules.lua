@@ -4,18 +4,11 @@ local names = require "vm.matrix.names"
 
 local M = {}
 
-local function axis_names(matrix)
+-- The names of axes, or of an axis's values.
+local function names_of(items)
     local list = {}
-    for i, axis in ipairs(matrix.axes) do
-        list[i] = axis.name
-    end
-    return list
-end
-
-local function value_names(axis)
-    local list = {}
-    for i, value in ipairs(axis.values) do
-        list[i] = value.name
+    for i, item in ipairs(items) do
+        list[i] = item.name
     end
     return list
 end
@@ -32,7 +25,7 @@ local function wanted_values(axis, wanted)
         return set
     end
     local shown = type(wanted) == "table" and wanted.name or wanted
-    local near = type(shown) == "string" and options.nearest(shown, value_names(axis))
+    local near = type(shown) == "string" and options.nearest(shown, names_of(axis.values))
     return nil, ("axis '%s' has no value %s%s"):format(axis.name, options.show(shown),
         near and ("; did you mean '%s'?"):format(near) or "")
 end
@@ -87,7 +80,7 @@ function M.exclude(matrix, problems)
             local axis = matrix.axes[name]
             if not axis then
                 problems:try(matrix, { "exclude", i, name }, options.unknown, ("vm.matrix: exclude[%d]"):format(i),
-                    "axis", name, axis_names(matrix))
+                    "axis", name, names_of(matrix.axes))
                 good = false
             else
                 local set, why = check_values(axis, wanted)
@@ -164,7 +157,7 @@ function M.include(matrix, problems)
                     options.show(name))
                 good = false
             elseif not axis then
-                local near = options.nearest(name, axis_names(matrix))
+                local near = options.nearest(name, names_of(matrix.axes))
                 if near and #name > 3 and math.abs(#near - #name) <= 1 and given[near] == nil then
                     problems:add(matrix, at, "vm.matrix: include[%d]: unknown axis '%s'; did you mean '%s'?", i, name,
                         near)

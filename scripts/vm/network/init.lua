@@ -121,16 +121,20 @@ local function card_with(self, field, value)
     end
 end
 
+-- Raises when a card here has that already.
+local function check_free(self, verb, field, noun, value)
+    local holder = card_with(self, field, value)
+    if holder then
+        self:fail("exists", verb, "%s is the %s of guest %s already; leave `%s` out to get a free one", value, noun,
+            holder.guest.name, field)
+    end
+end
+
 local function take_address(self, verb, wanted)
     if wanted then
         local label = ("network %s: %s: option 'address'"):format(self.name, verb)
-        local value = subnet_of.address(label, self.range, wanted)
-        local text = subnet_of.text(value)
-        local holder = card_with(self, "address", text)
-        if holder then
-            self:fail("exists", verb, "%s is the address of guest %s already; leave `address` out to get a free one",
-                text, holder.guest.name)
-        end
+        local text = subnet_of.text(subnet_of.address(label, self.range, wanted))
+        check_free(self, verb, "address", "address", text)
         return text
     end
     -- From the second on: the first address is where people expect a way out.
@@ -147,11 +151,7 @@ end
 local function take_mac(self, verb, wanted)
     if wanted then
         local mac = wanted:lower()
-        local holder = card_with(self, "mac", mac)
-        if holder then
-            self:fail("exists", verb, "%s is the MAC address of guest %s already; leave `mac` out to get a free one",
-                mac, holder.guest.name)
-        end
+        check_free(self, verb, "mac", "MAC address", mac)
         return mac
     end
     local mac

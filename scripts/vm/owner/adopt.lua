@@ -91,19 +91,6 @@ function M.watch(place, guest)
     end)
 end
 
--- The follower of a console that was written to before we came: an old panic is none.
-local function follow(guest, path, boot)
-    local log = console.follow(path, function(line)
-        if guest.spec.panic ~= "ignore" then
-            guest:fail_waits("panic", "the guest's kernel panicked: " .. line)
-        end
-    end)
-    local stat = fs.stat(path)
-    log.start, log.boot = stat and stat.size or 0, boot
-    log.waited, log.calm = log.start, log.start
-    return log
-end
-
 ---The guest of a description: taken over where it runs, and defined anew where libvirt has lost it.
 ---@param place vm.owner.Place
 ---@param connection vm.Connection
@@ -140,7 +127,9 @@ function M.adopt(place, connection, note)
     else
         self.failure = note.failure
     end
-    self.console_log = follow(self, self.files:path "console.log", note.boot_offset or 0)
+    local log = self.files:path "console.log"
+    local stat = fs.stat(log)
+    self.console_log = console.of(self, log, stat and stat.size, note.boot_offset)
     transport.prepare(self, require("vm.run").open())
     connection.guests[self.name] = self
     require("vm.owner.fork").recover(place, self)
@@ -178,15 +167,11 @@ end
 ---@return vm.Guest
 function M.create(place, connection, spec, token)
     local guest = create.of_spec(connection, spec, "vm.create")
-    local ok, err = pcall(function()
+    scope.or_close(guest, function()
         guest.kept, guest.created, guest.token = true, os.time(), token
         guest.desc.uuid = guest.domain:uuid()
         M.save(place, guest)
     end)
-    if not ok then
-        guest:close()
-        error(err, 0)
-    end
     scope.disown(guest)
     M.watch(place, guest)
     return guest

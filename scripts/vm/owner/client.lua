@@ -1,8 +1,9 @@
--- Asking the owner of the kept guests: it is started when there is none. One line of JSON there, and lines
--- of JSON back; closing the channel takes the question back.
+-- Asking the owner of the kept guests: it is started when there is none. One line of JSON there, and one
+-- back; closing the channel takes the question back.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local place_of = require "vm.owner.place"
+local shallow = require "vm.shallow"
 
 local M = {}
 
@@ -11,9 +12,11 @@ local fs = raw.fs
 ---The version of what is said over the socket.
 M.PROTOCOL = 1
 
--- Seconds for an owner to start and take its guests over, between two looks for it, and for one of
--- another version to end.
-local START <const>, LOOK <const>, RETIRE <const> = 60, 0.02, 120
+---Seconds for an owner of another version to end.
+M.RETIRE = 120
+
+-- Seconds for an owner to start and take its guests over, and between two looks for it.
+local START <const>, LOOK <const> = 60, 0.02
 
 ---What reads lines from a channel.
 ---@param channel userdata
@@ -88,23 +91,22 @@ local function same_version(greeting)
 end
 
 -- An owner of another version makes way: it ends when what it does is done, and loses no guest.
-local function retire(place, channel, greeting)
+local function retire(channel, greeting)
     raw.log.write("info", nil, ("the owner of the kept guests is vmatrix %s: it is asked to end")
         :format(tostring(greeting.vmatrix)))
     channel:queue '{"verb":"retire"}\n'
-    local deadline = raw.task.now() + RETIRE
-    while raw.task.now() < deadline do
-        local chunk = channel:read(math.max(0.01, deadline - raw.task.now()))
-        if not chunk then
-            channel:close()
-            return
-        end
+    local _ <close> = setmetatable({}, { __close = function() channel:close() end })
+    local deadline = raw.task.now() + M.RETIRE
+    local chunk, err
+    repeat
+        chunk, err = channel:read(math.max(0.01, deadline - raw.task.now()))
+    until not chunk or raw.task.now() > deadline
+    if not chunk and not errors.is(err, "timeout") then
+        return
     end
-    channel:close()
     errors.fail("timeout", "the owner of the kept guests is another vmatrix (%s, process %s) and does not end; what "
         .. "it waits for holds it, or `kill %s` ends it: its guests go on", tostring(greeting.vmatrix),
-        tostring(greeting.pid), tostring(greeting.pid)) -- luacheck: ignore 511
-    return place
+        tostring(greeting.pid), tostring(greeting.pid))
 end
 
 -- A channel to an owner of our own version.
@@ -116,7 +118,7 @@ local function connect(place)
         if channel and same_version(greeting) then
             return channel, read
         elseif channel then
-            retire(place, channel, greeting)
+            retire(channel, greeting)
             started = 0
         end
         local now = raw.task.now()
@@ -134,10 +136,7 @@ local function connect(place)
 end
 
 local function to_error(given, fallback)
-    local fields = {}
-    for name, value in pairs(type(given) == "table" and given or {}) do
-        fields[name] = value
-    end
+    local fields = shallow(type(given) == "table" and given or {})
     local kind, message = fields.kind or "system", fields.message or fallback
     fields.kind, fields.message = nil, nil
     return errors.new(kind, message, fields)
@@ -147,31 +146,24 @@ end
 ---cancelled the owner stops where that can be done.
 ---@param verb string
 ---@param args? table
----@param opts? { on_progress?: fun(text: string), place?: vm.owner.Place }
+---@param opts? { place?: vm.owner.Place }
 ---@return any result
 function M.call(verb, args, opts)
     local place = opts and opts.place or place_of.of()
     local channel, read = connect(place)
     local _ <close> = setmetatable({}, { __close = function() channel:close() end })
     errors.raise(channel:queue(errors.raise(raw.json.encode { verb = verb, args = args or {} }) .. "\n"))
-    while true do
-        local line = read()
-        local answer = line and raw.json.decode(line)
-        if not line then
-            errors.fail("connection", "the owner of the kept guests ended while it was asked for '%s'; guests go on: "
-                .. "`vmatrix list` shows them; the end of %s/owner.log:\n%s", verb, place.home, last_words(place))
-        elseif type(answer) ~= "table" then
-            errors.fail("format", "the owner of the kept guests said what is no answer: %s", line:sub(1, 100))
-        elseif answer.progress then
-            if opts and opts.on_progress then
-                opts.on_progress(answer.progress)
-            end
-        elseif answer.error then
-            error(to_error(answer.error, "the owner failed"), 0)
-        else
-            return answer.result
-        end
+    local line = read()
+    local answer = line and raw.json.decode(line)
+    if not line then
+        errors.fail("connection", "the owner of the kept guests ended while it was asked for '%s'; guests go on: "
+            .. "`vmatrix list` shows them; the end of %s/owner.log:\n%s", verb, place.home, last_words(place))
+    elseif type(answer) ~= "table" then
+        errors.fail("format", "the owner of the kept guests said what is no answer: %s", line:sub(1, 100))
+    elseif answer.error then
+        error(to_error(answer.error, "the owner failed"), 0)
     end
+    return answer.result
 end
 
 ---Whether an owner runs; it is not started. Does not disturb it.

@@ -7,6 +7,7 @@ local freeze = require "vm.template.freeze"
 local note_of = require "vm.owner.note"
 local place_of = require "vm.owner.place"
 local spec_of = require "vm.guest.spec"
+local scope = require "vm.task.scope"
 local task = require "vm.task"
 local template = require "vm.template"
 local wake = require "vm.guest.wake"
@@ -65,7 +66,7 @@ local function own_files(fork, hostname)
     end
     fork.desc.uuid = fork.domain:uuid()
     if changed then
-        fork:raise("fork", fork.connection.raw:define(raise(raw.virt.xml(fork.desc))))
+        fork:redefine "fork"
     end
 end
 
@@ -127,7 +128,7 @@ function M.make(owner, guest, args)
     end
     local fork = live(owner, guest, { name = args.name, hostname = args.hostname ~= false and args.name or nil,
         wait = "none" }, was)
-    local ok, err = pcall(function()
+    scope.or_close(fork, function()
         fork.fork_of:let_go()
         fork.fork_of = nil
         fork.domain:hmp("delvm " .. freeze.SNAPSHOT) -- its copy of what the first guest kept for it
@@ -139,10 +140,6 @@ function M.make(owner, guest, args)
             task.timeout(fork:limit(60), wake.await, fork, "fork")
         end
     end)
-    if not ok then
-        fork:close()
-        error(err, 0)
-    end
     adopt.watch(owner.place, fork)
     return fork
 end

@@ -58,12 +58,7 @@ end
 -- The console is followed when it is first needed.
 local function follow(self)
     local note = self.note
-    local log = console.follow(self:path "console.log", function(line)
-        if note.spec.panic ~= "ignore" then
-            self:fail_waits("panic", "the guest's kernel panicked: " .. line)
-        end
-    end)
-    log.start, log.boot, log.waited, log.calm = note.boot_offset, note.boot_offset, note.boot_offset, note.boot_offset
+    local log = console.of(self, self:path "console.log", note.boot_offset, note.boot_offset)
     rawset(self, "console_log", log)
     self.watcher = task.spawn_detached("kept " .. self.name, watch, self)
     return log

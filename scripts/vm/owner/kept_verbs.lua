@@ -14,10 +14,7 @@ local function ask(self, verb, args)
     self:check_open(verb)
     args = args or {}
     args.guest = self.name
-    local ok, result = pcall(client.call, verb, args, { place = self.place })
-    if not ok then
-        error(result, 0)
-    end
+    local result = client.call(verb, args, { place = self.place })
     self:refresh()
     return result
 end

@@ -7,7 +7,10 @@ local note_of = require "vm.owner.note"
 local options = require "vm.options"
 local place_of = require "vm.owner.place"
 local progress = require "vm.terminal.progress"
+local shallow = require "vm.shallow"
 local spec_of = require "vm.guest.spec"
+local task = require "vm.task"
+local random_hex = require "vm.random_hex"
 
 local M = {}
 
@@ -58,7 +61,7 @@ end
 
 -- Asks the owner for it. Whoever is interrupted just then has no guest, be it that it was made already.
 local function ask(place, spec, start)
-    local token = errors.raise(raw.fs.random(8)):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+    local token = random_hex(8)
     local made = false
     local undo <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
         local note = not made and note_of.read(place, spec.name)
@@ -120,7 +123,7 @@ function M.await(guest, opts, verb)
     end
     local bar <close> = progress.start(("%s %s"):format(verb or "boot", guest.name), { expect = expected(guest) })
     if bar.driver then
-        local watcher <close> = require("vm.task").closing(require("vm.task").spawn(function() -- luacheck: ignore 211
+        local watcher <close> = task.closing(task.spawn(function() -- luacheck: ignore 211
             while not guest.closed do
                 bar:note(guest.console_log:tail(1):sub(1, 60))
                 guest.console_log.grown:wait()
@@ -137,10 +140,7 @@ end
 ---@param opts vm.CreateOptions and `wait`, `timeout` of guest:start
 ---@return vm.KeptGuest
 function M.boot(what, opts)
-    local create = {}
-    for name, value in pairs(opts) do
-        create[name] = value
-    end
+    local create = shallow(opts)
     local start = options.check(what, { wait = opts.wait, timeout = opts.timeout },
         { wait = { "string", one_of = { "none", "console", "commands" } }, timeout = "time" })
     create.wait, create.timeout = nil, nil

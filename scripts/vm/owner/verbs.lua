@@ -27,12 +27,6 @@ local function turn(guest)
     end })
 end
 
--- Writes the description anew for the next start.
-local function redefine(guest)
-    guest.desc.uuid = guest.domain:uuid()
-    guest:raise("define", guest.connection.raw:define(errors.raise(raw.virt.xml(guest.desc))))
-end
-
 -- The forwards in a guest's description, all of its cards'.
 local function each_forward(guest, fn)
     for _, nic in ipairs(guest.desc.nics) do
@@ -53,7 +47,7 @@ local function pin_ports(guest)
         end
     end)
     if changed then
-        redefine(guest)
+        guest:redefine "start"
     end
 end
 
@@ -65,7 +59,7 @@ local function unpin_ports(guest)
         end
     end)
     if changed then
-        redefine(guest)
+        guest:redefine "start"
     end
     return changed
 end
@@ -77,7 +71,7 @@ local function ensure_ram(guest)
         local path = guest.files:ram(guest:what "start", guest.spec.memory)
         if path ~= desc.ram then
             desc.ram = path
-            redefine(guest)
+            guest:redefine "start"
         end
     end
 end
@@ -100,6 +94,17 @@ end
 -- What a caller is told of a guest: the description says the rest.
 local function told(guest)
     return { name = guest.name, state = guest.last_state }
+end
+
+-- A verb that changes the guest: it has its turn, and what it has come to is written into the description.
+-- What fn returns is the answer, or else what there is to be told of the guest.
+local function changing(fn)
+    return function(owner, args, guest)
+        local _ <close> = turn(guest)
+        local answer = fn(guest, args)
+        adopt.save(owner.place, guest)
+        return answer or told(guest)
+    end
 end
 
 function verbs.create(owner, args)
@@ -134,18 +139,15 @@ local function be_reachable(guest)
     end
 end
 
-function verbs.stop(owner, args, guest)
-    local _ <close> = turn(guest)
+verbs.stop = changing(function(guest, args)
     local calm <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
         if guest.last_state ~= "stopped" then
             guest.stopping = false -- whoever asked has gone: its end would be no stop any more
         end
     end })
     be_reachable(guest)
-    local how = guest:stop { timeout = args.timeout }
-    adopt.save(owner.place, guest)
-    return how
-end
+    return guest:stop { timeout = args.timeout }
+end)
 
 -- How long a change that is under way may take before the plug is pulled, in seconds.
 local CHANGE <const> = 5
@@ -166,28 +168,19 @@ function verbs.kill(owner, _, guest)
     return told(guest)
 end
 
-function verbs.reboot(owner, args, guest)
-    local _ <close> = turn(guest)
+verbs.reboot = changing(function(guest, args)
     be_reachable(guest)
     guest:reboot { wait = "none", timeout = args.timeout }
     guest.booted = os.time()
-    adopt.save(owner.place, guest)
-    return told(guest)
-end
+end)
 
-function verbs.suspend(owner, _, guest)
-    local _ <close> = turn(guest)
+verbs.suspend = changing(function(guest)
     guest:suspend()
-    adopt.save(owner.place, guest)
-    return told(guest)
-end
+end)
 
-function verbs.resume(owner, _, guest)
-    local _ <close> = turn(guest)
+verbs.resume = changing(function(guest)
     guest:resume()
-    adopt.save(owner.place, guest)
-    return told(guest)
-end
+end)
 
 function verbs.xml(_, _, guest)
     return guest:raise("console", guest.domain:xml(false))
@@ -220,8 +213,7 @@ function verbs.delete(owner, _, guest)
     return true
 end
 
-function verbs.snapshot(owner, args, guest)
-    local _ <close> = turn(guest)
+verbs.snapshot = changing(function(guest, args)
     local name = args.name
     if not name then
         local taken = {}
@@ -235,22 +227,18 @@ function verbs.snapshot(owner, args, guest)
         name = ("snapshot-%d"):format(number)
     end
     guest:snapshot(name, { description = args.description })
-    adopt.save(owner.place, guest)
     return name
-end
+end)
 
 function verbs.snapshots(_, _, guest)
     return guest:snapshots()
 end
 
-function verbs.revert(owner, args, guest)
-    local _ <close> = turn(guest)
+verbs.revert = changing(function(guest, args)
     guest:revert(args.name)
     guest.life = guest.last_state ~= "stopped" and "started" or guest.life
     guest.known_ports = nil
-    adopt.save(owner.place, guest)
-    return told(guest)
-end
+end)
 
 function verbs.delete_snapshot(_, args, guest)
     local _ <close> = turn(guest)

@@ -2,6 +2,7 @@
 -- exec and the copies use. It runs whole commands; what needs a stream waits for SSH.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
+local random_hex = require "vm.random_hex"
 local link = require "vm.remote.agent_link"
 local shallow = require "vm.shallow"
 local shell = require "vm.remote.shell"
@@ -71,13 +72,12 @@ Agent.kind = "agent"
 ---@param opts vm.AgentOptions
 ---@return vm.Agent
 function M.new(opts)
-    local token = raw.fs.random(4):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
     return setmetatable({
         name = opts.name,
         opts = { lost = opts.lost },
         login = opts.login or "root",
         patience = PATIENCE * (opts.factor or 1),
-        marker = "vx-" .. token .. ":",
+        marker = "vx-" .. random_hex(4) .. ":",
         link = link.new(opts.path, opts.name),
     }, Agent)
 end

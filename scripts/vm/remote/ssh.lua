@@ -3,6 +3,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
+local random_hex = require "vm.random_hex"
 local scope = require "vm.task.scope"
 local shallow = require "vm.shallow"
 local shell = require "vm.remote.shell"
@@ -39,11 +40,10 @@ Conn.__name = "vm.Conn"
 ---@param opts vm.ConnOptions
 ---@return vm.Conn
 function M.connect(opts)
-    local token = raw.fs.random(4):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
     return setmetatable({
         opts = opts,
         name = opts.name or ("%s@%s:%d"):format(opts.user, opts.host, opts.port or 22),
-        marker = "vx-" .. token .. ":",
+        marker = "vx-" .. random_hex(4) .. ":",
         connected = raw.task.event(),
         session_count = 0,
         spares = {}, -- further sessions, with servers that run one command at a time

@@ -171,14 +171,7 @@ end
 ---The images that have a name: the catalogue's, and those that were built or added here.
 ---@return string[]
 function M.images()
-    local list = { "seed" }
-    for _, entry in ipairs(require("vm.images.catalogue").all()) do
-        list[#list + 1] = entry.name
-    end
-    for _, each in ipairs(require("vm.images.store").names()) do
-        list[#list + 1] = each.name
-    end
-    return list
+    return require("vm.guest.named").names()
 end
 
 ---The architectures that guests may have.

@@ -106,6 +106,20 @@ function M.records(tests)
     return list
 end
 
+---The records that did not come out alike everywhere.
+---@param list table[] of M.records
+---@param most integer
+---@return table[]
+function M.differing(list, most)
+    local found = {}
+    for _, entry in ipairs(list) do
+        if #entry.groups > 1 and #found < most then
+            found[#found + 1] = entry
+        end
+    end
+    return found
+end
+
 ---How a record came out, in words: "14 alike, 2 differ (by arch)".
 ---@param entry table one of M.records
 ---@return string

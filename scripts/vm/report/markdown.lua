@@ -184,15 +184,12 @@ local function of_outcomes(model, wanted)
 end
 
 local function records(out, model)
-    local shown = 0
-    for _, entry in ipairs(model.records) do
-        if #entry.groups > 1 and shown < 50 then
-            out[#out + 1] = shown == 0 and "## Records that differ\n\n" or ""
-            out[#out + 1] = ("* %s: %s\n"):format(escape.markdown(entry.name), escape.markdown(groups.words(entry)))
-            shown = shown + 1
-        end
+    local differing = groups.differing(model.records, 50)
+    out[#out + 1] = #differing > 0 and "## Records that differ\n\n" or nil
+    for _, entry in ipairs(differing) do
+        out[#out + 1] = ("* %s: %s\n"):format(escape.markdown(entry.name), escape.markdown(groups.words(entry)))
     end
-    out[#out + 1] = shown > 0 and "\n" or ""
+    out[#out + 1] = #differing > 0 and "\n" or nil
 end
 
 ---The run as Markdown.

@@ -100,13 +100,10 @@ local function flaky(out, model, paint)
 end
 
 local function records(out, model)
-    local shown = 0
-    for _, entry in ipairs(model.records) do
-        if #entry.groups > 1 and shown < 20 then
-            out[#out + 1] = shown == 0 and "\nrecords that differ:\n" or ""
-            out[#out + 1] = ("  %s: %s\n"):format(escape.line(entry.name), escape.line(groups.words(entry)))
-            shown = shown + 1
-        end
+    local differing = groups.differing(model.records, 20)
+    out[#out + 1] = #differing > 0 and "\nrecords that differ:\n" or nil
+    for _, entry in ipairs(differing) do
+        out[#out + 1] = ("  %s: %s\n"):format(escape.line(entry.name), escape.line(groups.words(entry)))
     end
 end
 

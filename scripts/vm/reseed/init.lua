@@ -5,6 +5,7 @@
 -- Generators of running programs (OpenSSL's in a daemon, say) are their own affair.
 local errors = require "vm.errors"
 local options = require "vm.options"
+local random_hex = require "vm.random_hex"
 
 local M = {}
 
@@ -88,11 +89,6 @@ local function ioctls(arch)
     return "0x40085203", "0x5207"
 end
 
--- A name that nobody in the guest can guess.
-local function name()
-    return (errors.raise(require("vm.raw").fs.random(8)):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
-end
-
 -- Each reads the bytes and ends with 0 if the pool was reseeded; the first one that can is believed. Work
 -- counts: all of it is new to a guest that was copied, and an emulated one translates it first. So the own
 -- program comes before perl, its file holds the bytes, too, and is removed beside what comes next.
@@ -138,7 +134,7 @@ function M.script(arch, bytes)
         ADD = add,
         RESEED = reseed,
         ELF = octal(M.program(arch)),
-        NAME = name(),
+        NAME = random_hex(8),
     }
     return (SNIPPET:gsub("@(%u+)@", values))
 end

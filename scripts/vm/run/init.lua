@@ -2,6 +2,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local paths = require "vm.host.paths"
+local random_hex = require "vm.random_hex"
 local shutdown = require "vm.task.shutdown"
 
 local M = {}
@@ -77,9 +78,7 @@ local function take_id()
     for _, place in ipairs(paths.runs()) do
         local base, err = paths.private(place)
         for _ = 1, base and 10 or 0 do
-            local id = raise(fs.random(4)):gsub(".", function(c)
-                return ("%02x"):format(c:byte())
-            end)
+            local id = random_hex(4)
             local record = base .. "/" .. id .. ".run"
             if not fs.exists(record) and not fs.exists(base .. "/" .. id) then
                 local lock

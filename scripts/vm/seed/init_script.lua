@@ -5,6 +5,8 @@
 -- Kernel command line: vmatrix.hostname=NAME; vmatrix.ethN=ADDRESS/PREFIX | none for each network
 -- card (eth0 has the address of QEMU's user-mode network unless told otherwise);
 -- vmatrix.gateway=ADDRESS; vmatrix.dns=ADDRESS.
+local parts = require "vm.seed.init_parts"
+
 return [==[
 #!/bin/sh
 export PATH=/usr/bin HOME=/root TERM=linux
@@ -46,30 +48,10 @@ modprobe -qa "$@" button gpio_keys evdev 2>/dev/null
 
 # The guest agent, where there is one: its port gets a name a moment after its device.
 if [ -x /usr/bin/qemu-ga ]; then
-    (
-        count=0
-        while [ $count -lt 100 ]; do
-            for port in /sys/class/virtio-ports/*; do
-                read -r line 2>/dev/null <"$port/name" || continue
-                [ "$line" = org.qemu.guest_agent.0 ] || continue
-                exec qemu-ga -p "/dev/${port##*/}" -t /run -f /run/qemu-ga.pid
-            done
-            count=$((count + 1))
-            sleep 0.05
-        done
-    ) >/dev/null 2>&1 </dev/null &
+]==] .. parts.agent .. [==[
 fi
 
-ip link set lo up
-for path in /sys/class/net/eth*; do
-    [ -e "$path" ] || continue # a guest without a card
-    card=${path##*/}
-    eval "address=\${$card:-none}"
-    [ "$address" != none ] || continue
-    ip address add "$address" dev "$card"
-    ip link set "$card" up
-    [ "$card" = eth0 ] && ip route add default via "$gateway" 2>/dev/null
-done
+]==] .. parts.cards .. [==[
 
 # Polite ends: poweroff, halt and reboot send these to the first process.
 finish() {

@@ -111,17 +111,13 @@ end
 
 local function cold_one(self, opts, name)
     local guest = build.boot(self.chain, { name = name, forward = opts.forward, timeout = opts.timeout })
-    local ok, err = pcall(function()
+    scope.or_close(guest, function()
         for _, node in ipairs(self.chain.nodes) do
             if node.step then
                 build.perform(self.chain, node, guest)
             end
         end
     end)
-    if not ok then
-        guest:close()
-        error(err, 0)
-    end
     guest.origin = { how = "boot" }
     return guest
 end

@@ -4,6 +4,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local paths = require "vm.host.paths"
+local random_hex = require "vm.random_hex"
 
 local M = {}
 
@@ -52,7 +53,7 @@ end
 ---A new name for one build.
 ---@return string
 function M.new_id()
-    return (raise(fs.random(8)):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+    return random_hex(8)
 end
 
 local function is_record(record)

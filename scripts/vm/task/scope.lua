@@ -69,6 +69,20 @@ function M.disown(object)
     end
 end
 
+---Calls fn(...), with which the making of an object goes on; closes the object when that fails.
+---@param object table anything with a close method
+---@param fn function
+---@param ... any
+---@return any result what fn returns
+function M.or_close(object, fn, ...)
+    local ok, result = pcall(fn, ...)
+    if not ok then
+        object:close()
+        error(result, 0)
+    end
+    return result
+end
+
 ---Passes the owned objects among the values, also those in plain tables, to another scope, which
 ---keeps them for whoever joins; returns them.
 ---@param values table

@@ -6,6 +6,7 @@ local create = require "vm.guest.create"
 local disk_io = require "vm.host.disk_io"
 local errors = require "vm.errors"
 local options = require "vm.options"
+local scope = require "vm.task.scope"
 local shallow = require "vm.shallow"
 local spec_of = require "vm.guest.spec"
 local task = require "vm.task"
@@ -111,7 +112,8 @@ end
 
 local function start_live(self, template)
     self:raise("fork", self:change(self.domain.wake, self.domain, template.folder .. "/state"))
-    self:settle()
+    self.desc.qemu_args = transport.qemu_args(self) -- its next start is a boot, which waits for no state
+    self:redefine("fork")
 end
 
 local function start_snapshot(self)
@@ -164,8 +166,7 @@ local function make(template, opts, what)
     end
     self.fork_of = template
     self.origin = { how = template.way, template = template.name }
-    local started
-    started, ok = pcall(function()
+    scope.or_close(self, function()
         self.failure, self.stopping = nil, false
         self.life = "starting"
         if template.way == "live" then
@@ -181,10 +182,6 @@ local function make(template, opts, what)
         end
         self.forked = template.way ~= "boot" or nil
     end)
-    if not started then
-        self:close()
-        error(ok, 0)
-    end
     raw.log.write("info", self.name, ("forked from template %s (%s)"):format(template.name, template.way))
     return self
 end
@@ -192,7 +189,7 @@ end
 local function fork_one(template, opts, what)
     local networks = networks_of(template, opts.networks, what)
     local self = make(template, opts, what)
-    local ok, err = pcall(function()
+    scope.or_close(self, function()
         local limit = opts.timeout or self:limit(60)
         if template.way == "boot" then
             self:wait_ready { timeout = opts.timeout or self:limit(120) }
@@ -208,10 +205,6 @@ local function fork_one(template, opts, what)
             pair[1]:plug(self, pair[2])
         end
     end)
-    if not ok then
-        self:close()
-        error(err, 0)
-    end
     return self
 end
 

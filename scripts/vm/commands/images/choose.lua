@@ -7,6 +7,17 @@ local store = require "vm.images.store"
 
 local M = {}
 
+---Options of the commands that are about several images.
+---@type vm.CommandOption
+M.ARCH = { name = "--arch", value = "ARCH", many = true, complete = { "arch" },
+    help = "for which architecture, 'all' for each there is; several times" }
+---@type vm.CommandOption
+M.LOCK = { name = "--lock", value = "FILE", complete = { "file" },
+    help = "what the names mean; ./vmatrix.lock if it is there" }
+---@type vm.CommandOption
+M.MATRIX = { name = "--matrix", value = "FILE", complete = { "file" },
+    help = "without names: whose images; matrix.lua" }
+
 ---The entries that names and architectures mean: each name for each architecture, or for the one it says.
 ---@param names string[]
 ---@param arches string[]|nil this machine's unless told otherwise; "all" is all that there are
@@ -76,6 +87,17 @@ function M.of_matrix(path)
         errors.fail("usage", "%s has mistakes: %s; `vmatrix test --list` says more", path, found:lines()[1])
     end
     return M.of_cells(all.cells)
+end
+
+---The images that were named, or without names those that a matrix uses.
+---@param names string[]
+---@param opts { arch?: string[], matrix?: string } of the command
+---@return vm.ImageEntry[]
+function M.named_or_used(names, opts)
+    if #names > 0 then
+        return M.entries(names, opts.arch)
+    end
+    return M.of_matrix(opts.matrix or "matrix.lua")
 end
 
 return M

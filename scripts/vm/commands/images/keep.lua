@@ -58,8 +58,7 @@ end
 
 -- Copies the file into the cache's own file system, decompressed; its digest is checked on the way.
 local function take_in(path, wanted, place, bar)
-    local full = raise(fs.realpath(path))
-    local url = "file://" .. full:gsub("[^%w/._~-]", function(c) return ("%%%02X"):format(c:byte()) end)
+    local url = download.file_url(raise(fs.realpath(path)))
     local packed = compression_of(head_of(path, 6))
     download.file {
         what = path, url = url, part = packed and place.path .. "/part" or place.disk,

@@ -25,7 +25,7 @@ local function seeds()
     return list
 end
 
--- The digest a download is pinned to, and whether it is only to be had as the latest.
+-- The digest a download is pinned to; nil where only the latest is to be had.
 local function pinned(entry)
     for _, location in ipairs(entry.locations) do
         local digest = digests.of_location(location)
@@ -47,7 +47,8 @@ local function cached_of(digest)
 end
 
 local function row(entry, note)
-    local digest = note and note.digest or entry and pinned(entry)
+    local pin = entry and pinned(entry)
+    local digest = note and note.digest or pin
     local cached = cached_of(digest)
     return {
         name = entry and entry.name or note.name, arch = entry and entry.arch or note.arch,
@@ -55,7 +56,7 @@ local function row(entry, note)
         distro = entry and entry.distro or note.distro, version = entry and entry.version or note.version,
         eol = entry and entry.eol, verified = entry and not note and entry.verified or nil,
         local_image = note and (note.built and "built here" or "added here") or nil,
-        build = entry and entry.build and true or nil, pinned = pinned(entry or { locations = {} }) ~= nil,
+        build = entry and entry.build and true or nil, pinned = pin ~= nil,
         digest = digest, cached = cached and cached.path, bytes = cached and cached.bytes,
         read = entry and entry.read,
     }

@@ -2,7 +2,6 @@
 local raw = require "vm.raw"
 local checksums = require "vm.images.checksums"
 local choose = require "vm.commands.images.choose"
-local cmd_pull = require "vm.commands.images.pull"
 local command = require "vm.cli.command"
 local digests = require "vm.images.digest"
 local download = require "vm.images.download"
@@ -10,6 +9,7 @@ local errors = require "vm.errors"
 local lock = require "vm.images.lock"
 local mirror = require "vm.images.mirror"
 local script = require "vm.script"
+local several = require "vm.commands.images.several"
 local store = require "vm.images.store"
 
 local M = {}
@@ -44,14 +44,9 @@ local function pin(entry, opts)
 end
 
 local function lock_images(opts, operands)
-    local entries
-    if #operands.names > 0 then
-        entries = choose.entries(operands.names, opts.arch)
-    else
-        entries = choose.of_matrix(opts.matrix or "matrix.lua")
-    end
+    local entries = choose.named_or_used(operands.names, opts)
     local path = opts.lock or script.path "vmatrix.lock"
-    local pins, failed = cmd_pull.each("lock", entries, function(entry) return pin(entry, opts) end)
+    local pins, failed = several.each("lock", entries, function(entry) return pin(entry, opts) end)
     local all = lock.read(path)
     for key, item in pairs(pins) do
         all[key] = { digest = item.digest, url = item.url }
@@ -72,13 +67,12 @@ M.lock = command.define {
     name = "images lock",
     help = "writes what each name means now into vmatrix.lock, so that it means the same from then on",
     operands = { { name = "NAME", key = "names", many = true, optional = true, complete = { "image" } } },
-    options = cmd_pull.with_network {
-        { name = "--arch", value = "ARCH", many = true, complete = { "arch" },
-            help = "for which architecture, 'all' for each there is; several times" },
+    options = several.with_network {
+        choose.ARCH,
         { name = "--latest", help = "the build that the distribution has now, by the checksums beside it" },
         { name = "--unsigned", help = "believes checksums whose signature cannot be checked" },
         { name = "--lock", value = "FILE", complete = { "file" }, help = "instead of vmatrix.lock beside the matrix" },
-        { name = "--matrix", value = "FILE", complete = { "file" }, help = "without names: whose images; matrix.lua" },
+        choose.MATRIX,
     },
     text = [[
 Without names, the images that ./matrix.lua uses. What else the lock holds stays. Matrices and scripts
@@ -118,9 +112,8 @@ end
 local function mirror_images(opts, operands)
     local folder = operands.dir
     raise(fs.mkdir_p(folder))
-    local entries = #operands.names > 0 and choose.entries(operands.names, opts.arch)
-        or choose.of_matrix(opts.matrix or "matrix.lua")
-    local done, failed = cmd_pull.each("mirror", entries, function(entry, report)
+    local entries = choose.named_or_used(operands.names, opts)
+    local done, failed = several.each("mirror", entries, function(entry, report)
         return mirror_one(entry, folder, opts, report)
     end)
     local index = raw.json.decode(fs.read(folder .. "/index.json", 4 << 20) or "{}") or {}
@@ -141,12 +134,10 @@ M.mirror = command.define {
         { name = "DIR", complete = { "file" } },
         { name = "NAME", key = "names", many = true, optional = true, complete = { "image" } },
     },
-    options = cmd_pull.with_network {
-        { name = "--arch", value = "ARCH", many = true, complete = { "arch" },
-            help = "for which architecture, 'all' for each there is; several times" },
-        { name = "--lock", value = "FILE", complete = { "file" },
-            help = "what the names mean; ./vmatrix.lock if it is there" },
-        { name = "--matrix", value = "FILE", complete = { "file" }, help = "without names: whose images; matrix.lua" },
+    options = several.with_network {
+        choose.ARCH,
+        choose.LOCK,
+        choose.MATRIX,
     },
     text = [[
 Files are called by their digests; index.json says what they are. VMATRIX_MIRROR names the folder, or the
