@@ -195,7 +195,8 @@ t.test("ctrl_d_that_is_typed_while_a_line_runs_leaves_when_it_has_ended", functi
     at:expect "vm> abc$"
     at:press "C-u"
     -- The question whether guests may be lost is not answered by whoever has not seen it.
-    at:enter "package.loaded['vm.guest.connection'] = { guests = function() return { { name = 'one', spec = {} } } end }"
+    at:enter "one = { name = 'one', spec = {} }"
+    at:enter "package.loaded['vm.guest.connection'] = { guests = function() return { one } end }"
     at:enter "vm.sleep(1)"
     vm.sleep(0.3)
     at:press("C-d", "C-d")

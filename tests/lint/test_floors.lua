@@ -41,7 +41,7 @@ local libraries = {
 -- in a higher room are no requires: guest/init.lua names their modules in a list.
 local rooms = {
     "commands", "cli", "test", "init", "default", "matrix", "state", "owner", "repl", "template", "guest", "build",
-    "cloud", "network", "images", "seed", "report", "terminal", "copy", "remote", "run", "host", "task", "reseed",
+    "cloud", "network", "images", "seed", "report", "copy", "terminal", "remote", "run", "host", "task", "reseed",
     "doc", "script", "arch", "random_hex", "options", "errors", "shallow", "raw",
 }
 

@@ -29,8 +29,8 @@ local function build(release, arch, opts)
     local made = { name = image.entry.name, arch = image.entry.arch, path = image.path, digest = image.digest,
         bytes = raw.fs.stat(image.path).size, seconds = raw.task.now() - started }
     if not opts.json then
-        print(("%s@%s  %s  %s  (%.1f s)"):format(made.name, made.arch, require("vm.terminal.progress").bytes(made.bytes),
-            made.digest:sub(1, 23), made.seconds))
+        print(("%s@%s  %s  %s  (%.1f s)"):format(made.name, made.arch,
+            require("vm.terminal.progress").bytes(made.bytes), made.digest:sub(1, 23), made.seconds))
     end
     return made
 end
