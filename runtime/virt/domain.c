@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/base/buf.h"
 #include "runtime/virt/internal.h"
@@ -146,6 +147,19 @@ static int resume_work(struct vx_call *call)
     return 0;
 }
 
+/* Our own driver's log of the guest goes with it: a long run would gather one for every guest. */
+static int undefined(struct vx_call *call)
+{
+    char *log = NULL;
+
+    if (call->root != NULL) {
+        log = vx_strfmt("%s/log/qemu/%s.log", call->root, call->guest);
+        unlink(log); /* a guest that never started has none */
+        free(log);
+    }
+    return 0;
+}
+
 /* Drivers know different flags; what they do not know they do not have to clean up either. */
 static int undefine_work(struct vx_call *call)
 {
@@ -160,7 +174,7 @@ static int undefine_work(struct vx_call *call)
         const virError *error = NULL;
 
         if (virDomainUndefineFlags(call->vir_domain, tries[i]) == 0)
-            return 0;
+            return undefined(call);
         error = virGetLastError();
         if (error == NULL ||
             (error->code != VIR_ERR_INVALID_ARG && error->code != VIR_ERR_NO_SUPPORT &&

@@ -56,7 +56,7 @@ local function median(list)
 end
 
 local function boot()
-    return vm.boot { image = "seed", name = "churn", memory = "256MiB", wait = "none" }
+    return vm.boot { image = "seed", memory = "256MiB", wait = "none" }
 end
 
 local make = boot
