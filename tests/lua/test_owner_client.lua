@@ -5,8 +5,16 @@ local client = require "vm.owner.client"
 local raw = require "vm.raw"
 local task = require "vm.task"
 
--- Runs fn(place) while owners answer on the place's socket: each connection is given to the next of them.
+-- Runs fn(place) while owners answer on the place's socket: each connection is given to the next of them, and
+-- starting one starts nothing. Returns how often that was wanted.
 local function with_owners(owners, fn)
+    local starts, start <const> = 0, raw.process.start
+    local _ <close> = setmetatable({}, { __close = function() raw.process.start = start end })
+    function raw.process.start(opts)
+        t.equal(opts.argv[2], "--own")
+        starts = starts + 1
+        return setmetatable({ read = function() end, wait = function() return 0 end }, { __close = function() end })
+    end
     t.with_folder(function(folder)
         local place = { home = folder, root = folder, socket = folder .. "/owner" }
         local listener <close> = assert(raw.channel.listen(place.socket))
@@ -18,6 +26,7 @@ local function with_owners(owners, fn)
         end))
         fn(place)
     end)
+    return starts
 end
 
 local function greet(channel, version)
@@ -26,7 +35,7 @@ end
 
 t.test("an_owner_of_another_version_is_asked_to_end_and_the_next_one_answers", function()
     local heard
-    with_owners({
+    local starts = with_owners({
         function(channel)
             greet(channel, "0.0")
             heard = channel:read(10)
@@ -40,7 +49,7 @@ t.test("an_owner_of_another_version_is_asked_to_end_and_the_next_one_answers", f
     }, function(place)
         t.equal(client.call("ping", nil, { place = place }), "here")
     end)
-    t.equal(heard, '{"verb":"retire"}\n')
+    t.equal({ heard, starts }, { '{"verb":"retire"}\n', 1 })
 end)
 
 t.test("an_owner_of_another_version_that_does_not_end_is_named_with_the_remedy", function()
