@@ -76,6 +76,8 @@ static int release_fetch(lua_State *L)
     if (work == NULL)
         return 0;
     work->fetch.cancel = true;
+    if (fetch->waiter != NULL)
+        wait_done(&fetch->waiter->wait);
     if (fetch->working)
         work->owner = NULL;
     else

@@ -73,7 +73,9 @@ int own_detach(const char *home)
         dup2(log, STDERR_FILENO) < 0)
         _exit(1);
     close_others();
-    if (chdir("/") != 0) /* so as to keep no file system from being unmounted */
-        return -1;
+    if (chdir("/") != 0)
+        fprintf(stderr,
+                "vmatrix: the folder that the owner was started in cannot be unmounted: %s\n",
+                strerror(errno));
     return -1;
 }

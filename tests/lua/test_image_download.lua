@@ -289,6 +289,17 @@ t.test("a server that falls silent is given up, and what came stays for the next
     fs.unlink(part)
 end)
 
+t.test("whoever waits for a download hears that it was closed", function()
+    server:put("disk", content(1))
+    local job <close> = assert(raw.image.fetch { url = server.url .. "/fault/stall/300000/disk",
+        part = work .. "/part", algorithm = "sha256", ca_file = server.ca, stall_timeout = 60 })
+    local waiter = task.spawn(function() return job:wait() end)
+    raw.task.sleep(0.1)
+    job:close()
+    t.equal(task.timeout(10, waiter.join, waiter), false)
+    fs.unlink(work .. "/part")
+end)
+
 t.test("a download that is cancelled stops at once, and goes on another time", function()
     local bytes = content(6)
     local digest = server:put("disk", bytes)
