@@ -3,7 +3,7 @@
 local annotations = require "vm.doc.annotations"
 local cli = require "vm.cli"
 local fs = require("vm.raw").fs
-local host = require "vm.host"
+local paths = require "vm.host.paths"
 local usages = require "vm.cli.usage"
 
 local root = arg[0]:match "^(.*)/scripts/dev/[^/]*$" or "."
@@ -67,7 +67,7 @@ end
 
 -- A help text, taken apart.
 local function help(text)
-    local usage = usages.parse((text:gsub(host.cache_dir():gsub("%p", "%%%0"), "~/.cache/vmatrix")))
+    local usage = usages.parse((text:gsub(paths.cache():gsub("%p", "%%%0"), "~/.cache/vmatrix")))
     for _, part in ipairs(usage.parts) do
         if part.kind == "heading" then
             add(".SS %s", plain(part.text:sub(1, 1):upper() .. part.text:sub(2)))

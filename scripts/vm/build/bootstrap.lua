@@ -4,6 +4,7 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local hooks = require "vm.build.hooks"
 local host = require "vm.host"
+local paths = require "vm.host.paths"
 local random_hex = require "vm.random_hex"
 local packages = require "vm.seed.packages"
 
@@ -232,7 +233,7 @@ end
 function M.run(recipe, work, given)
     local opts = {
         mode = M.check(recipe), mirror = given.mirror or packages.mirror(), progress = given.progress,
-        debs = ("%s/debs/%s-%s"):format(host.cache_dir(), recipe.suite, recipe.deb_arch),
+        debs = ("%s/debs/%s-%s"):format(paths.cache(), recipe.suite, recipe.deb_arch),
         disk = work .. "/disk.raw", out = work .. "/kernel.tar",
     }
     raise(fs.mkdir_p(opts.debs))

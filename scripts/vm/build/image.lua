@@ -4,6 +4,7 @@ local raw = require "vm.raw"
 local bootstrap = require "vm.build.bootstrap"
 local errors = require "vm.errors"
 local host = require "vm.host"
+local paths = require "vm.host.paths"
 local initrd = require "vm.build.initrd"
 local options = require "vm.options"
 local recipe_of = require "vm.build.recipe"
@@ -58,7 +59,7 @@ function M.build(name, arch, opts)
     local recipe = recipe_of.find(name, arch or raw.build.arch, { with = opts.with, init = opts.init, as = opts.as })
     bootstrap.check(recipe)
     local progress = opts.progress or function() end
-    local folder = host.cache_dir() .. "/build"
+    local folder = paths.cache() .. "/build"
     local key = ("%s-%s"):format(recipe.suite, recipe.arch)
     raise(fs.mkdir_p(folder))
     local _ <close> = raise(fs.lock(("%s/%s.lock"):format(folder, key)))

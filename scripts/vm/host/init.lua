@@ -2,7 +2,6 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
-local paths = require "vm.host.paths"
 
 local M = {}
 
@@ -167,12 +166,6 @@ function M.which(name)
         end
     end
     return nil
-end
-
----The folder for what may be deleted at any time: $XDG_CACHE_HOME/vmatrix, or ~/.cache/vmatrix.
----@return string
-function M.cache_dir()
-    return paths.cache()
 end
 
 return M

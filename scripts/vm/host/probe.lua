@@ -1,6 +1,7 @@
 -- What QEMU can do on this host, found by asking it once a boot of the host.
 local raw = require "vm.raw"
 local host = require "vm.host"
+local paths = require "vm.host.paths"
 
 local M = {}
 
@@ -17,7 +18,7 @@ end
 ---@param arguments string[]
 ---@return string|nil why it does not, or nil when it does
 function M.refusal(name, emulator, arguments)
-    local folder = host.cache_dir() .. "/qemu"
+    local folder = paths.cache() .. "/qemu"
     local file = ("%s/%s"):format(folder, name)
     local key = key_of(emulator)
     local known = raw.fs.read(file, 4096)

@@ -1,7 +1,7 @@
 -- The seed guest: a tiny system that boots in seconds, made from Debian packages, kept in the cache.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
-local host = require "vm.host"
+local paths = require "vm.host.paths"
 local initramfs = require "vm.seed.initramfs"
 local options = require "vm.options"
 
@@ -106,7 +106,7 @@ local function recipe_key(spec, agent)
 end
 
 local function folder_of(arch, spec, agent)
-    return ("%s/images/seed%s-%s-%s"):format(host.cache_dir(), agent and "-agent" or "", arch, recipe_key(spec, agent))
+    return ("%s/images/seed%s-%s-%s"):format(paths.cache(), agent and "-agent" or "", arch, recipe_key(spec, agent))
 end
 
 local function write_manifest(path, manifest)
@@ -241,7 +241,7 @@ local function scratch(path)
 end
 
 local function build_into(folder, arch, progress, agent)
-    local work = ("%s/apt/%s"):format(host.cache_dir(), arch)
+    local work = ("%s/apt/%s"):format(paths.cache(), arch)
     local new = folder .. ".new"
     local _ <close> = scratch(work)
     local _ <close> = scratch(new)
@@ -263,7 +263,7 @@ function M.build(arch, opts)
     local folder = folder_of(arch, spec, opts.agent)
     local progress = opts.progress or function() end
     if opts.force or not read_manifest(folder) then
-        local images = host.cache_dir() .. "/images"
+        local images = paths.cache() .. "/images"
         raise(fs.mkdir_p(images))
         progress(("building the seed guest for %s"):format(arch))
         local _ <close> = raise(fs.lock(("%s/seed-%s.lock"):format(images, arch)))

@@ -3,6 +3,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local host = require "vm.host"
+local paths = require "vm.host.paths"
 
 local fs = raw.fs
 local raise = errors.raise
@@ -36,7 +37,7 @@ local function check_host()
     for _, name in ipairs(PROGRAMS) do
         if not host.which(name) then
             errors.fail("unsupported", "building a seed guest needs the program %s, which this machine lacks; " ..
-                "build it on a Debian or Ubuntu machine and copy the folder %s/images", name, host.cache_dir())
+                "build it on a Debian or Ubuntu machine and copy the folder %s/images", name, paths.cache())
         end
     end
     return M.keyring()

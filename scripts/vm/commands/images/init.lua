@@ -1,6 +1,6 @@
 -- `vmatrix images`: the catalogue, what is in the cache, and building seed guests.
 local raw = require "vm.raw"
-local host = require "vm.host"
+local paths = require "vm.host.paths"
 local options = require "vm.options"
 local seed = require "vm.seed"
 
@@ -44,17 +44,13 @@ local function usage(out)
     for i, item in ipairs(M.commands) do
         lines[i] = ("  %-8s %s\n"):format(item.name, find(item).command.help)
     end
-    out:write((USAGE:format(table.concat(seed.arches(), ", "), host.cache_dir() .. "/images", table.concat(lines))))
+    out:write((USAGE:format(table.concat(seed.arches(), ", "), paths.cache() .. "/images", table.concat(lines))))
 end
 
 local function complain(text)
     io.stderr:write("vmatrix images: ", text, "\n")
     usage(io.stderr)
     return 2
-end
-
-local function this_arch()
-    return (host.run({ "uname", "-m" }).stdout:gsub("%s", ""):gsub("^arm64$", "aarch64"))
 end
 
 local function known(arch)
@@ -137,7 +133,7 @@ local function build_command(args)
     if what ~= "seed" then
         return complain("only 'seed' can be built")
     end
-    return build(#arches > 0 and arches or { this_arch() }, force, agent, json)
+    return build(#arches > 0 and arches or { raw.build.arch }, force, agent, json)
 end
 
 ---Runs `vmatrix images ARGS`; returns the exit code.
