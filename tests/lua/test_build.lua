@@ -61,6 +61,7 @@ t.test("the_hooks_are_shell_and_leave_no_placeholder", function()
         t.check(scripts.finish:find("\\1" .. "10:", 1, true), "the day of the epoch")
         t.equal(scripts.finish:find "PerSourcePenalties" ~= nil, true)
         t.equal(scripts.finish:find "vmatrix%-ready" ~= nil, init == "systemd")
+        t.equal(scripts.finish:find "/var/%.updated" ~= nil, init == "systemd")
     end
     local old = hooks.scripts(recipe.find("debian-12", "x86_64"), { sources = "", uuid = "u" })
     t.check(not old.finish:find "PerSourcePenalties", "an older sshd would refuse the word")
