@@ -167,6 +167,13 @@ t.test("who_waits_takes_over_from_a_builder_that_was_killed", function()
     nothing_half_made()
 end)
 
+t.test("the_boot_of_a_state_has_the_time_that_is_asked_for", function()
+    local path = script [[vm.prepared({ image = "seed", memory = "288MiB" }, {}, { timeout = 0.3 })]]
+    local result = cli.run({ path }, { timeout = 200 })
+    t.equal(result.status, 1)
+    t.match(result.stderr, "wait_console \"vmatrix: ready\": not within 0%.3 s")
+end)
+
 t.test("an_error_in_a_step_says_where_and_leaves_nothing", function()
     local before = keys()
     local path = script [[

@@ -11,7 +11,8 @@ return vm.matrix {
     },
     exclude = { { image = { "debian-11", "debian-12" }, arch = "riscv64" } }, -- Debian has it from 13 on
     guest = function(cell)
-        return { image = cell.image, arch = cell.arch, memory = "768MiB", disk = "8GiB" }
+        -- A busy host may take minutes to boot an emulated Debian.
+        return { image = cell.image, arch = cell.arch, memory = "768MiB", disk = "8GiB", timeout = "20m" }
     end,
     timeout = "20m", -- of each test; three times that where the guest is emulated
     prepare = {

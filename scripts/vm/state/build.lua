@@ -19,7 +19,7 @@ M.Stale = setmetatable({}, { __tostring = function() return "its inputs changed 
 ---@param fields table options added to the spec
 ---@return vm.Guest
 function M.boot(chain, fields)
-    local opts = {}
+    local opts = { timeout = chain.timeout }
     for _, from in ipairs { chain.spec, fields } do
         for name, value in pairs(from) do
             opts[name] = value

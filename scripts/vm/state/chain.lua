@@ -76,7 +76,7 @@ function Chain:is_fresh(node)
 end
 
 ---Makes a chain and computes its keys.
----@param fields table spec, checked, steps, cell, progress
+---@param fields table spec, checked, steps, cell, progress, timeout of the boot
 ---@return vm.StateChain
 function M.new(fields)
     local self = setmetatable(fields, Chain)

@@ -70,13 +70,14 @@ local function is_slower(key)
     return times[(#times + 1) // 2] > record.cold
 end
 
-local prepared_spec = { cell = "table", fields = "table", progress = "function" }
+local prepared_spec = { cell = "table", fields = "table", progress = "function", timeout = "time" }
 
 ---How to prepare.
 ---@class vm.PreparedOptions
 ---@field cell? table the value of each axis, for the steps that use them
 ---@field fields? table further names that a cell may have, absent in this one: a list, or keys
 ---@field progress? fun(event: table) is told "step_started", "step_ended" and "waiting"; the log when absent
+---@field timeout? number|string for the boot, if there has to be one; that of vm.boot unless told otherwise
 
 ---A guest in the state that the steps lead to. The deepest state that is kept is used, the rest is built
 ---from it and kept. It belongs to the running task.
@@ -92,7 +93,7 @@ function M.prepared(spec, steps, opts)
         step:check_uses(opts.cell, opts.fields)
     end
     local chain = chain_of.new { spec = plain, checked = checked, steps = steps, cell = opts.cell,
-        progress = opts.progress }
+        progress = opts.progress, timeout = opts.timeout }
     local node = chain:last()
     local self = setmetatable({ chain = chain, key = node.key, name = node.name, nets = nets, closed = false }, State)
     if is_slower(node.key) then

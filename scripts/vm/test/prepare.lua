@@ -58,7 +58,7 @@ function M.states(cell, roles, emit)
             end
         end
         return vm.prepared(spec, cell.matrix.prepare or {}, { cell = cell.values, fields = cell.matrix.fields,
-            progress = function(event) tell(event, cell, emit) end })
+            timeout = role.options.timeout, progress = function(event) tell(event, cell, emit) end })
     end)
     if ok then
         return states
