@@ -74,4 +74,34 @@ t.test("images_are_built_from_packages_and_boot_to_a_command_with_an_identity_of
     print(table.concat(times, "\n"))
 end)
 
+t.test("cloud_init_of_an_image_does_what_it_is_told_and_its_iso_image_is_taken_out", function()
+    if not ALL then
+        t.skip "it takes minutes: VMATRIX_CHECK_ALL=1 asks for it"
+    end
+    local name = "check-cloud"
+    local _ <close> = setmetatable({}, { __close = function() forget(name, "x86_64") end })
+    local image = build.build("debian-13", "x86_64", { with = { "cloud-init" }, as = name })
+    local user_data = os.tmpname()
+    local _ <close> = setmetatable({}, { __close = function() os.remove(user_data) end })
+    raw.fs.write_atomic(user_data, "#cloud-config\nwrite_files: [ { path: /etc/theirs, content: merged } ]\n")
+    local started = vm.now()
+    local guest <close> = vm.boot {
+        image = image.path, kernel = image.kernel, initrd = image.initrd, append = image.append,
+        ready = image.build.ready, arch = "x86_64", memory = "1GiB", disk = "6GiB", timeout = 3000,
+        user = "tester", name = "told",
+        cloud = {
+            hostname = "cloudy", timezone = "Europe/Paris", user_data = user_data,
+            run = { "echo from a shell > /run/said", { "touch", "/a file" } },
+        },
+    }
+    times[#times + 1] = ("debian-13  x86_64   cloud-init boot to first command %6.1f s"):format(vm.now() - started)
+    t.equal(guest:output "id -un; hostname; sudo -n id -u; cat /run/said /etc/theirs; ls '/a file'; date +%Z",
+        "tester\ncloudy\n0\nfrom a shell\nmerged/a file\n" .. guest:output "TZ=Europe/Paris date +%Z")
+    t.match(guest:output "cloud-init status", "status: done")
+    t.equal(guest:output "ls /etc/ssh | grep -c 'host.*key$'", "1", "keys that were not ours")
+    t.equal(guest:exec("sudo dd if=/dev/sr0 of=/dev/null count=1").ok, false, "the ISO image is still in")
+    t.check(tonumber(guest:output "df -k / | awk 'NR == 2 { print $2 }'") > 5 << 20, "the disk did not grow")
+    print(times[#times])
+end)
+
 t.finish()
