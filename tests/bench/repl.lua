@@ -29,7 +29,7 @@ end
 
 local GUESTS <const> = [[
 streams = 0
-local template = vm.boot { image = "seed", memory = "128MiB" }:template()
+local template = vm.boot { image = "seed", memory = "256MiB" }:template()
 for i, guest in ipairs(template:fork { count = 50 }) do
     vm.spawn(function()
         local process <close> = guest:spawn("while :; do echo 'stream " .. i .. " says a line'; sleep 0.2; done")
