@@ -29,7 +29,7 @@ struct edit {
     bool half_line; /* what was written meanwhile did not end its line */
     bool stopped;   /* ops->next said so */
     bool answered;  /* the end of the input was typed last */
-    int ahead;      /* bytes that were typed before the line was edited; -1: not known yet */
+    int ahead;      /* bytes that were typed before the line was edited */
 };
 
 static struct edit *self_of(EditLine *el)
@@ -152,9 +152,6 @@ static int read_char(EditLine *el, wchar_t *out)
 {
     struct edit *self = self_of(el);
 
-    /* libedit has set the terminal by now. */
-    if (self->ahead < 0 && ioctl(STDIN_FILENO, FIONREAD, &self->ahead) != 0)
-        self->ahead = 0;
     for (;;) {
         char byte = '\0';
         int got = self->ops.next(self->arg, &byte);
@@ -275,8 +272,11 @@ enum edit_end edit_gets(struct edit *self, const char *prompt, char **line)
     self->prompt = vx_strdup(prompt);
     self->stopped = self->hidden = false;
     self->active = true;
-    self->ahead = -1;
     memset(&self->decoder, 0, sizeof self->decoder);
+    /* Before the prompt is seen, not after: what is typed at it is never taken for a line. */
+    el_set(self->el, EL_PREP_TERM, 1);
+    if (ioctl(STDIN_FILENO, FIONREAD, &self->ahead) != 0)
+        self->ahead = 0;
     text = el_gets(self->el, &count);
     self->active = false;
     self->answered = text == NULL && !self->stopped;

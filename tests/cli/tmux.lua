@@ -37,8 +37,9 @@ function M.start(line, opts)
     count = count + 1
     local self = setmetatable({ name = ("vmatrix-%d-%d"):format(vm.raw.fs.pid(), count) }, Terminal)
     local cols, rows = tostring(opts.cols or 80), tostring(opts.rows or 24)
+    -- A Ctrl-C is sh's, too: without the trap it ends with what it runs, and tmux with it.
     host.run(argv(self, opts.env or {}, "new-session", "-d", "-x", cols, "-y", rows, "sh", "-c",
-        line .. "; status=$?; echo; echo ended $status; sleep 1000"), { timeout = 30 })
+        "trap : INT; " .. line .. "; status=$?; echo; echo ended $status; sleep 1000"), { timeout = 30 })
     return self
 end
 
