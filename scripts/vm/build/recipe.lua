@@ -135,7 +135,9 @@ function M.find(name, arch, opts)
         with = with,
         packages = check_packages(what, packages),
         append = known.console .. APPEND,
-        power_button = opts.init == "systemd" and known.power_button or false,
+        -- systemd-logind of Debian 13 does not listen to the button in so small a system: `poweroff` is run instead.
+        power_button = opts.init == "systemd" and (tonumber(release.version) or 99) < 13
+            and known.power_button or false,
         user_mode = known.user_mode,
         epoch = release.epoch,
         rolling = release.rolling or false,
