@@ -1,6 +1,9 @@
 -- Which console text is a kernel's panic, and which is only printed by a program.
 local t = require "harness"
+local console = require "vm.guest.console"
 local panic = require "vm.guest.panic"
+
+local fs = require("vm.raw").fs
 
 local linux <const> = "[    0.000000] Linux version 6.12\r\n[    1.5] Run /init\r\n"
 
@@ -29,6 +32,26 @@ end)
 
 t.test("a line that has not come whole is waited for", function()
     t.equal(line(linux .. "[   12.345678] Kernel panic - not syncing: sys"), nil)
+end)
+
+t.test("the last lines have the panic's, however long the trace behind it is", function()
+    t.with_folder(function(folder)
+        local path, words = folder .. "/console.log", "Kernel panic - not syncing: sysrq triggered crash"
+        local trace = {}
+        for i = 1, 30 do
+            trace[i] = ("[   12.4%05d]  entry_%d+0x1/0x2"):format(i, i)
+        end
+        assert(fs.write_atomic(path, ("%s[   12.345678] %s\r\n%s\r\n"):format(linux, words,
+            table.concat(trace, "\r\n"))))
+        local seen
+        local log = console.follow(path, function(said) seen = said end)
+        local tail = log:tail(3)
+        t.equal(tail:match "^([^\n]*)\n", seen)
+        t.equal(seen, words)
+        t.match(tail, "entry_29.*entry_30")
+        t.equal(log:tail(1), seen)
+        log:close()
+    end)
 end)
 
 t.finish()

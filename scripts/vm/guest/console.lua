@@ -29,6 +29,7 @@ function M.follow(path, on_panic)
         calm = 0, -- offset up to which a panic is an old one
         grown = raw.task.event(),
         stamps = false, -- whether Linux has said something with a stamp
+        panicked = false, -- or the line in which the kernel of the present boot gave up
         on_panic = on_panic,
     }, Console)
     self.watch = errors.raise(raw.fs.watch(path))
@@ -77,8 +78,8 @@ function Console:read_more()
         self.stamps = self.stamps or panic.stamps(self.text, from)
         local line = panic.line(self.text, from, self.stamps)
         if line then
-            self.panicked = true
-            self.on_panic(M.last_lines(line, 1))
+            self.panicked = M.last_lines(line, 1)
+            self.on_panic(self.panicked)
         end
     end
     if #self.text > KEEP then
@@ -134,12 +135,19 @@ function Console:all()
     return text
 end
 
----The last lines, without control characters, for messages.
+---The last lines, without control characters, for messages. After a panic the line that says so is among
+---them, however long the trace behind it is.
 ---@param count integer
 ---@return string
 function Console:tail(count)
     while self:read_more() do end
-    return M.last_lines(self.text:sub(-8192), count)
+    local text = self.text:sub(-8192)
+    local tail = M.last_lines(text, count)
+    if self.panicked and not tail:find(self.panicked, 1, true) then
+        local rest = M.last_lines(text, count - 1)
+        tail = self.panicked .. (rest ~= "" and "\n" .. rest or "")
+    end
+    return tail
 end
 
 ---The last lines of a text that are not empty, with control characters and escape sequences taken out.
