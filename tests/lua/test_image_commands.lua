@@ -299,6 +299,13 @@ t.test("verify reads everything, says what is damaged, and removes it when told 
     local result = images "verify"
     t.equal(result.status, 1)
     t.match(result.stdout, "BAD mine%-1@x86_64  sha256:%x+  disk.raw is damaged")
+    do
+        local user <close> = assert(fs.lock(path:match "^(.*)/" .. "/in-use", true, true)) -- luacheck: ignore 211
+        local kept = raw.json.decode(images("verify --remove --json").stdout)
+        t.equal(#kept.images, 2) -- the other one is read even so
+        t.equal(kept.damaged, 1)
+        t.match(images("verify --remove").stdout, "BAD mine%-1@x86_64 .*; not removed: image mine%-1 is in use")
+    end
     t.match(images("verify --remove mine-1 --arch x86_64").stdout, "; removed")
     t.check(not fs.exists(path), "it is still there")
     t.equal(raw.json.decode(good "verify --json").damaged, 0)

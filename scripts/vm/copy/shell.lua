@@ -2,6 +2,7 @@
 -- understand, written aside and renamed into place over there.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
+local shell = require "vm.remote.shell"
 
 local M = {}
 
@@ -103,16 +104,6 @@ local PROBE <const> = [[
 if command -v tar >/dev/null 2>&1; then tar --version 2>&1 </dev/null; else echo none; fi
 ]]
 
----A word as a shell takes it, whatever bytes it has.
----@param word string
----@return string
-function M.quote(word)
-    if word:find("\0", 1, true) then
-        errors.fail("usage", "a name for a guest holds a zero byte")
-    end
-    return "'" .. word:gsub("'", "'\\''") .. "'"
-end
-
 -- Said by every script before anything else: what stands before it came from the login shell's own files.
 local MARK <const> = "--vmatrix--"
 
@@ -121,9 +112,9 @@ local MARK <const> = "--vmatrix--"
 ---@param ... string
 ---@return string
 function M.command(script, ...)
-    local words = { "exec /bin/sh -c", M.quote(("echo %s >&2\n%s"):format(MARK, script)), "sh" }
+    local words = { "exec /bin/sh -c", shell.quote(("echo %s >&2\n%s"):format(MARK, script)), "sh" }
     for i = 1, select("#", ...) do
-        words[#words + 1] = M.quote((select(i, ...)))
+        words[#words + 1] = shell.quote((select(i, ...)))
     end
     return table.concat(words, " ")
 end
@@ -250,7 +241,7 @@ function M.send_matches(remote, pattern)
     for part in rest:gmatch "[^/]+" do
         parts = parts + (part ~= "." and 1 or 0)
         words[#words + 1] = part:gsub("[^%*%?%[%]]+", function(text)
-            return M.quote(text)
+            return shell.quote(text)
         end)
     end
     local script = ([[%s || exit 2

@@ -24,7 +24,7 @@ function M.follow(path, on_panic)
         path = path,
         text = "", -- the last part of what came
         start = 0, -- offset in the file of text's first byte
-        waited = 0, -- offset up to which waits have looked
+        waited = 0, -- offset at which the last wait that found something ended
         boot = 0, -- offset at which the present boot began
         calm = 0, -- offset up to which a panic is an old one
         grown = raw.task.event(),
@@ -167,27 +167,33 @@ function M.last_lines(text, count)
     return table.concat(lines, "\n", math.max(1, #lines - count + 1))
 end
 
----Looks for a text from where the last wait ended.
+---Looks for a text.
 ---@param text string
 ---@param pattern boolean text is a Lua pattern
+---@param from integer offset in the log
 ---@return string|nil found
-function Console:find(text, pattern)
-    local from = math.max(1, self.waited - self.start + 1)
-    local first, last = self.text:find(text, from, not pattern)
+function Console:find(text, pattern, from)
+    local first, last = self.text:find(text, math.max(1, from - self.start + 1), not pattern)
     if first then
         self.waited = self.start + last
         return self.text:sub(first, last)
     end
 end
 
----Waits from the present boot's start on again.
-function Console:rewind()
-    self.waited = self.boot
+---Where a wait begins: where the last one ended, or with the present boot. Waits of several tasks each have
+---their own place, so that none finds less for what another has found.
+---@param since "boot"|nil
+---@return integer from offset in the log
+function Console:place(since)
+    if since ~= "boot" then
+        return self.waited
+    end
     if self.boot < self.start then -- long ago: take it from the file
         self.file:seek("set", self.boot)
         self.text = self.file:read(self:size() - self.boot) or ""
         self.start = self.boot
     end
+    return self.boot
 end
 
 ---Ends the following; the file stays.

@@ -53,12 +53,10 @@ function Guest:wait_console(text, opts)
     local limit = opts.timeout or self:limit(120)
     local deadline = raw.task.now() + limit
     local log = self.console_log
-    if opts.since == "boot" then
-        log:rewind()
-    end
+    local from = log:place(opts.since)
     while true do
         while log:read_more() do end
-        local found = log:find(text, opts.pattern)
+        local found = log:find(text, opts.pattern, from)
         if found then
             return found
         end

@@ -1,6 +1,7 @@
 -- What the prompt offers besides the library: list, help, time, save, edit.
 local raw = require "vm.raw"
 local errors = require "vm.errors"
+local shell = require "vm.remote.shell"
 local show = require "vm.repl.show"
 
 local M = {}
@@ -90,11 +91,6 @@ local function saver(session)
     end
 end
 
--- A word of a line of sh.
-local function word(text)
-    return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
 local function editor_of(session)
     ---Edits a piece of Lua in $VISUAL or $EDITOR and runs it: the last one that was run, or the given text.
     ---@param text? string
@@ -105,7 +101,7 @@ local function editor_of(session)
         local path = folder .. "/line.lua"
         text = text or session.last or ""
         errors.raise(raw.fs.write_atomic(path, text .. "\n", 384)) -- 0600
-        local status = errors.raise(require("vm.raw.line").run(program .. " " .. word(path)))
+        local status = errors.raise(require("vm.raw.line").run(program .. " " .. shell.quote(path)))
         if status ~= 0 then
             errors.fail("exit", "edit: %s ended with status %d; nothing is run", program,
                 status > 255 and status // 256 or status)

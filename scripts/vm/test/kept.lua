@@ -4,17 +4,13 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local options = require "vm.options"
 local outcome_of = require "vm.test.outcome"
+local shell = require "vm.remote.shell"
 local task = require "vm.task"
 local terminal = require "vm.terminal"
 
 local M = {}
 
 local fs, json = raw.fs, raw.json
-
--- One word of a command line that the user may copy.
-local function word(text)
-    return text:find "^[%w._+/:=@-]+$" and text or "'" .. text:gsub("'", "'\\''") .. "'"
-end
 
 -- Freezes one guest into a folder.
 local function freeze(guest, folder)
@@ -64,7 +60,7 @@ function M.keeper(mode)
             runner.scope:take(template)
         end
         it.stand:left_by(it.test.id, templates)
-        local id, run = word(it.test.id), word(runner.store.path)
+        local id, run = shell.quote(it.test.id), shell.quote(runner.store.path)
         it.emit { event = "warning", kind = "kept", text = ("its guest is kept: `vmatrix test --reopen %s %s` opens "
             .. "it, `vmatrix test --discard %s %s` deletes it"):format(id, run, id, run) }
         return below

@@ -150,15 +150,17 @@ M.verify = command.define {
         local list, bad = {}, 0
         for _, record in ipairs(records_of(operands.names, opts.arch)) do
             local ok, problem = store.verify(record)
+            local note, removed = ok and "" or "  " .. problem, nil
             bad = bad + (ok and 0 or 1)
             if not ok and opts.remove then
-                store.remove(record)
+                local err
+                removed, err = pcall(store.remove, record)
+                note = note .. (removed and "; removed" or "; not removed: " .. tostring(err))
             end
             list[#list + 1] = { name = record.name, arch = record.arch, digest = record.digest, ok = ok,
-                problem = problem }
+                problem = problem, removed = removed }
             if not opts.json then
-                print(("%-3s %s  %s%s"):format(ok and "ok" or "BAD", label(record), record.digest:sub(1, 23),
-                    ok and "" or ("  %s%s"):format(problem, opts.remove and "; removed" or "")))
+                print(("%-3s %s  %s%s"):format(ok and "ok" or "BAD", label(record), record.digest:sub(1, 23), note))
             end
         end
         if opts.json then
