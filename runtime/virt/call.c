@@ -259,6 +259,9 @@ static enum vx_kind kind_of(const virError *error)
         struct vx_err err = { 0 };
 
         vx_err_errno(&err, error->int1, " ");
+        /* A monitor that was cut is a QEMU that died, no lost connection of ours. */
+        if (err.kind == VX_CONNECTION && error->domain == VIR_FROM_QEMU)
+            return VX_LIBVIRT;
         return err.kind == VX_SYSTEM ? VX_LIBVIRT : err.kind;
     }
     default:
