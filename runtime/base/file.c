@@ -15,6 +15,8 @@
 /* Each level of a tree being removed holds a descriptor. */
 #define MAX_DEPTH 200
 
+#define WRITE_BEHIND ((off_t)16 * 1024 * 1024)
+
 int vx_file_mkdir_p(const char *path, mode_t mode, struct vx_err *err)
 {
     char *copy = vx_strdup(path);
@@ -85,6 +87,18 @@ int vx_file_write(int fd, const void *data, size_t len)
         len -= (size_t)sent;
     }
     return 0;
+}
+
+void vx_file_write_behind(int fd, off_t *begun, off_t end)
+{
+    if (end - *begun < WRITE_BEHIND)
+        return;
+#ifdef SYNC_FILE_RANGE_WRITE
+    sync_file_range(fd, *begun, end - *begun, SYNC_FILE_RANGE_WRITE);
+#else
+    (void)fd;
+#endif
+    *begun = end;
 }
 
 int vx_file_temp(const char *path, mode_t mode, char **temp, struct vx_err *err)

@@ -34,6 +34,10 @@ int vx_file_write(int fd, const void *data, size_t len);
  * nothing was before it becomes a hole, and a bomb of zeros costs nothing. -1 with errno. */
 int vx_file_write_holes(int fd, const void *data, size_t len, off_t at, size_t piece);
 
+/* Has the kernel begin to write what was added to a file that is written from its begin on, up to
+ * `end`; *begun, 0 at first, is how far it was told to. A sync at the end has less left then. */
+void vx_file_write_behind(int fd, off_t *begun, off_t end);
+
 /* Copies a file to a new name (an existing one is refused) and syncs it. Holes and pages of zeros
  * become holes. Removes the copy on failure. */
 int vx_file_copy(const char *src, const char *dst, mode_t mode, struct vx_err *err);

@@ -27,6 +27,7 @@ struct transfer {
     struct vx_stages *stages; /* NULL until the first byte */
     int fd;
     uint64_t offset; /* bytes that are there and were not asked for again */
+    off_t begun;     /* of it, what the kernel was told to write */
     bool has_range;
     uint64_t range_start; /* of the answer, by its Content-Range */
     bool failed;          /* by ourselves: err says how */
@@ -158,6 +159,8 @@ static int take(struct transfer *transfer, const char *data, size_t len)
     if (vx_file_write(transfer->fd, data, len) != 0)
         return vx_err_errno(&transfer->err, errno, "cannot write %s", fetch->part);
     fetch->received += len;
+    if (fetch->into == NULL) /* otherwise it goes when its content is there */
+        vx_file_write_behind(transfer->fd, &transfer->begun, (off_t)fetch->received);
     return vx_stages_put(transfer->stages, data, len, &transfer->err);
 }
 

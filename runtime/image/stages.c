@@ -67,31 +67,6 @@ static void *inflate_thread(void *arg)
     return NULL;
 }
 
-static bool is_zero(const char *data, size_t len)
-{
-    return data[0] == 0 && memcmp(data, data + 1, len - 1) == 0;
-}
-
-/* Writes a piece; long runs of zeros are left out. */
-static int write_sparse(struct vx_fetch *fetch, int fd, const char *data, size_t len)
-{
-    size_t at = 0;
-
-    while (at < len) {
-        size_t piece = len - at < HOLE ? len - at : HOLE;
-
-        if (is_zero(data + at, piece)) {
-            if (lseek(fd, (off_t)piece, SEEK_CUR) < 0)
-                return -1;
-        } else if (vx_file_write(fd, data + at, piece) != 0) {
-            return -1;
-        }
-        at += piece;
-        fetch->written += piece;
-    }
-    return 0;
-}
-
 /* Fills buf as far as it can, so that pieces are whole. */
 static ssize_t take_full(struct vx_ring *ring, char *buf, size_t size, struct vx_err *err)
 {
@@ -113,6 +88,7 @@ static int sink_file(struct vx_stages *stages, char *piece)
 {
     const char *path = stages->fetch->into;
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    off_t at = 0, begun = 0;
     ssize_t len = 0;
     int rc = 0;
 
@@ -120,12 +96,15 @@ static int sink_file(struct vx_stages *stages, char *piece)
         return vx_err_errno(&stages->sink_err, errno, "cannot make %s", path);
     while (rc == 0 && (len = take_full(stages->plain, piece, PIECE, &stages->sink_err)) > 0) {
         vx_digest_add(stages->content, piece, (size_t)len);
-        if (write_sparse(stages->fetch, fd, piece, (size_t)len) != 0)
+        if (vx_file_write_holes(fd, piece, (size_t)len, at, HOLE) != 0)
             rc = vx_err_errno(&stages->sink_err, errno, "cannot write %s", path);
+        at += len;
+        stages->fetch->written = (uint64_t)at;
+        vx_file_write_behind(fd, &begun, at);
     }
     if (len < 0)
         rc = -1;
-    if (rc == 0 && ftruncate(fd, (off_t)stages->fetch->written) != 0)
+    if (rc == 0 && ftruncate(fd, at) != 0)
         rc = vx_err_errno(&stages->sink_err, errno, "cannot write %s", path);
     if (close(fd) != 0 && rc == 0)
         rc = vx_err_errno(&stages->sink_err, errno, "cannot write %s", path);

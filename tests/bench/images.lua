@@ -23,12 +23,19 @@ script.set(work .. "/x.lua")
 assert(fs.mkdir_p(work .. "/.vmatrix/images"))
 local server <close> = nginx.start()
 
--- Something like a disk: a third is noise, a third is text, a third is empty.
+-- Something like a disk: by turns of 3 MiB noise, text and nothing, so that no part of it is all download and
+-- another all decompression.
 print(("making an image of %d MiB ..."):format(size))
-host.run { "sh", "-c", [[cd "$1"; third=$(($2 / 3))
-    { head -c ${third}M /dev/urandom; yes 'a line of a file of text, 1234567890' | head -c ${third}M
-      head -c $(($2 - 2 * third))M /dev/zero; } >disk
-    xz -k -T2 -1 --block-size=1GiB disk]], "sh", server.root, tostring(size) }
+do
+    local line = "a line of a file of text, 1234567890\n"
+    local text = line:rep((3 << 20) // #line)
+    local random <close> = assert(io.open("/dev/urandom", "rb"))
+    local disk <close> = assert(io.open(server.root .. "/disk", "wb"))
+    for _ = 1, size // 9 do
+        assert(disk:write(random:read(3 << 20), text, ("\0"):rep(3 << 20)))
+    end
+end
+host.run { "xz", "-k", "-T2", "-1", "--block-size=1GiB", server.root .. "/disk" }
 
 -- Processor time of this program and of those it ran, in seconds; nil where /proc does not say.
 local function processor()
