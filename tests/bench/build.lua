@@ -1,5 +1,6 @@
 -- What building an image costs beside the bare pipeline (mmdebstrap, mke2fs, qemu-img) with the same packages of
--- Debian 13, already downloaded; and what its boot to a first command costs beside a line of QEMU written by hand
+-- Debian 13, already downloaded, once without a kernel and once with the one that ours has, installed as its
+-- package does it; and what its boot to a first command costs beside a line of QEMU written by hand
 -- for the same machine. Both take turns. Needs root, as the bare pipeline does.
 --   vmatrix tests/bench/build.lua [build|boot|all] [ROUNDS [IMAGE]]     (all, and 1 unless told otherwise)
 -- IMAGE is one that was built before, to be booted instead of one that is built for it.
@@ -65,21 +66,25 @@ end
 local recipe = recipe_of.find(RELEASE, ARCH)
 local DEBS <const> = ("%s/debs/%s-%s"):format(require("vm.host.paths").cache(), recipe.suite, recipe.deb_arch)
 
--- The same packages without a kernel, which ours has besides.
 local BARE <const> = [[
 cd "$1"
 mmdebstrap --variant=minbase --include="$3" --aptopt='Acquire::Languages "none"' \
     --setup-hook='mkdir -p "$1/var/cache/apt/archives"' --setup-hook="sync-in $2 /var/cache/apt/archives" \
-    "$4" root - 2>bare.log
+    --customize-hook="sync-out /var/cache/apt/archives $2" "$4" root - 2>bare.log
 truncate -s 4G disk.raw
 mke2fs -q -F -t ext4 -d root disk.raw
 qemu-img convert -q -f raw -O qcow2 -c -o compression_type=zstd disk.raw disk.qcow2
 rm -rf root disk.raw disk.qcow2
 ]]
 
-local function bare()
-    local include = table.concat(recipe.packages, ",")
-    host.run({ "sh", "-euc", BARE, "sh", work, DEBS, include, recipe.suite }, { timeout = 3600,
+-- The bare pipeline; what it downloads stays in a folder of this run.
+local function bare(kernel)
+    local include = table.concat(recipe.packages, ",") .. (kernel and "," .. kernel or "")
+    local debs = work .. "/debs"
+    if not fs.exists(debs) then
+        host.run { "cp", "-al", DEBS, debs }
+    end
+    host.run({ "sh", "-euc", BARE, "sh", work, debs, include, recipe.suite }, { timeout = 3600,
         stdin = bootstrap.sources(recipe, packages.mirror(), nil, packages.keyring()) })
 end
 
@@ -142,7 +147,9 @@ if what ~= "boot" then
     if #(fs.glob(DEBS .. "/*.deb") or {}) == 0 then
         ours() -- the packages are here from now on
     end
-    compare("build of " .. RELEASE, 1.2, ours, bare)
+    bare(recipe.kernel) -- and those of the kernel's package
+    compare("build of " .. RELEASE .. ", by hand without a kernel", 1.2, ours, bare)
+    compare("build of " .. RELEASE .. ", by hand with a kernel", 1.2, ours, function() bare(recipe.kernel) end)
 end
 if what ~= "build" then
     if what == "boot" and booted == NAME then
