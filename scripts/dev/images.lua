@@ -55,7 +55,7 @@ end
 
 say "\n## Where it was read\n"
 say "The days on which updates end are those of endoflife.date (endoflife-date/endoflife.date a70eca337600 of"
-say "2026-08-22), of Debian the end of its long-term support.\n"
+say "2026-08-22), of Debian the end of its long-term support, of FreeBSD 14.4 its announcement's.\n"
 say "| image | from | read |"
 say "|---|---|---|"
 for _, each in ipairs(releases) do
