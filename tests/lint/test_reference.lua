@@ -1,4 +1,5 @@
--- The API reference is what the annotations say now, and the table of images what the catalogue says.
+-- The API reference is what the annotations say now, the table of images what the catalogue says, and the list of
+-- messages what the sources say.
 local t = require "harness"
 local tree = require "lint.tree"
 
@@ -34,6 +35,21 @@ end)
 
 t.test("the table of images in the manual is not stale", function()
     fresh("docs/manual/images-table.md", "scripts/dev/images.lua")
+end)
+
+t.test("the list of messages that say what to do is not stale", function()
+    fresh("docs/manual/messages.md", "scripts/dev/messages.lua")
+    local text = tree.read "docs/manual/messages.md"
+    local _, count = text:gsub("\n| [^|\n]+ | [^|\n]+ |", "")
+    t.check(count > 70, "the messages were not found")
+    -- One from Lua, one in pieces, one from C.
+    for _, row in ipairs {
+        "the guest is not running | `vmatrix start ...` starts it",
+        "image ...: it has only a location whose content changes, and no digest | `vmatrix images lock --latest",
+        "is a folder on one side and not on the other | remove it, or let delete = true replace it",
+    } do
+        t.check(text:find(row, 1, true), row .. " is missing")
+    end
 end)
 
 t.test("the reference has every public name and no private one", function()
