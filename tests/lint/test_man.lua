@@ -57,8 +57,8 @@ end)
 
 t.test("every variable of the environment that is read is in the manual", function()
     local text, count = tree.read "docs/manual/running.md", 0
-    for _, path in ipairs(tree.files({ "scripts/vm", "runtime", "bindings" }, "*.lua", "*.c")) do
-        for name in tree.read(path):gmatch 'getenv%(?%s*"(VMATRIX_[A-Z_]+)"' do
+    for path, source in pairs(tree.sources()) do
+        for name in source:gmatch 'getenv%(?%s*"(VMATRIX_[A-Z_]+)"' do
             t.check(text:find("`" .. name .. "`", 1, true), name .. ", which is read by " .. path .. ", is missing")
             count = count + 1
         end

@@ -13,18 +13,15 @@ local function shell_scripts()
     return found
 end
 
-local function shellcheck(arguments)
-    return tree.run(("cd %s && shellcheck --color=never %s"):format(tree.quote(tree.root), arguments))
+local function shellcheck(paths)
+    return tree.ask("shellcheck --color=never", paths)
 end
 
 t.test("shellcheck is content with every shell script", function()
     tree.need(t, "shellcheck")
     local files = shell_scripts()
     t.check(#files >= 4, "the scripts were not found")
-    for i, path in ipairs(files) do
-        files[i] = tree.quote(path)
-    end
-    local output, ok = shellcheck(table.concat(files, " "))
+    local output, ok = shellcheck(files)
     t.check(ok, output)
 end)
 

@@ -65,6 +65,35 @@ function M.files(folders, ...)
     return found
 end
 
+---The same, of which there are to be at least so many: a lint that looks at nothing finds nothing.
+---@param least integer
+---@param folders string[]
+---@param ... string
+---@return string[]
+function M.some(least, folders, ...)
+    local files = M.files(folders, ...)
+    if #files < least then
+        error(("only %d files were found in %s"):format(#files, table.concat(folders, ", ")), 0)
+    end
+    return files
+end
+
+---Runs a program in the root of the tree on files of it.
+---@param program string with its options, quoted for the shell
+---@param paths string[]|string relative to the root, or quoted already
+---@return string output
+---@return boolean ok
+function M.ask(program, paths)
+    if type(paths) == "table" then
+        local words = {}
+        for i, path in ipairs(paths) do
+            words[i] = M.quote(path)
+        end
+        paths = table.concat(words, " ")
+    end
+    return M.run(("cd %s && %s %s"):format(M.quote(M.root), program, paths))
+end
+
 ---The text of a file.
 ---@param path string relative to the root
 ---@return string
@@ -112,12 +141,21 @@ function M.none(complaints)
     end
 end
 
+---The texts of the program's own sources, by path.
+---@return table<string, string>
+function M.sources()
+    local texts = {}
+    for _, path in ipairs(M.some(200, { "scripts/vm", "runtime", "bindings" }, "*.lua", "*.c")) do
+        texts[path] = M.read(path)
+    end
+    return texts
+end
+
 ---Fails with what a check complains of in any of these files.
 ---@param paths string[] relative to the root
 ---@param check fun(path: string, text: string): string[]
 function M.check(paths, check)
     local complaints = {}
-    assert(#paths > 0, "the tree was not found")
     for _, path in ipairs(paths) do
         for _, complaint in ipairs(check(path, M.read(path))) do
             complaints[#complaints + 1] = complaint
