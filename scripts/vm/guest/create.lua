@@ -4,6 +4,7 @@ local cards = require "vm.network.cards"
 local console = require "vm.guest.console"
 local disk_io = require "vm.host.disk_io"
 local errors = require "vm.errors"
+local firmware_of = require "vm.guest.firmware"
 local Guest = require "vm.guest"
 local options = require "vm.options"
 local scope = require "vm.task.scope"
@@ -38,6 +39,7 @@ end
 
 local function description(self, what)
     local spec, boot = self.spec, self.boot_files
+    local firmware, kernel = firmware_of.choose(what, spec, boot)
     return {
         name = self.name,
         arch = spec.arch,
@@ -48,10 +50,10 @@ local function description(self, what)
         memory = spec.memory,
         cpu_model = spec.cpu.model,
         cpu_features = spec.cpu.features,
-        kernel = boot.kernel,
+        kernel = kernel,
         initrd = boot.initrd,
         append = boot.append,
-        firmware = spec.firmware or boot.firmware or "none",
+        firmware = firmware,
         ram = self.files:ram(what, spec.memory),
         console_log = self.console_log.path,
         tb_cache = spec.emulated and 256 * 1024 * 1024 or nil,

@@ -1,5 +1,6 @@
 -- What can be done with a guest here.
 local errors = require "vm.errors"
+local firmware = require "vm.guest.firmware"
 local options = require "vm.options"
 
 local M = {}
@@ -36,7 +37,7 @@ local function snapshots_work(guest)
             return false, ("its disk %s is %s, and a snapshot wants qcow2"):format(item.path, item.format)
         end
     end
-    if (guest.spec.firmware or guest.boot_files.firmware or ""):find "^uefi" then
+    if firmware.has_variables(guest) then
         return false, "the variables of its UEFI firmware are in a file that cannot hold a snapshot"
     end
     return true

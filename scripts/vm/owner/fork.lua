@@ -3,6 +3,7 @@
 local raw = require "vm.raw"
 local adopt = require "vm.owner.adopt"
 local errors = require "vm.errors"
+local firmware = require "vm.guest.firmware"
 local freeze = require "vm.template.freeze"
 local note_of = require "vm.owner.note"
 local place_of = require "vm.owner.place"
@@ -123,7 +124,7 @@ function M.make(owner, guest, args)
     local was = guest.last_state
     if was ~= "running" and was ~= "paused" then
         guest:fail("closed", "fork", "it is %s; start it first", was)
-    elseif guest.spec.firmware == "uefi" then
+    elseif firmware.has_variables(guest) then
         guest:fail("unsupported", "fork", "the variables of its UEFI firmware cannot be copied while it runs")
     end
     local fork = live(owner, guest, { name = args.name, hostname = args.hostname ~= false and args.name or nil,

@@ -70,7 +70,7 @@ local by_key = {
     image = names.images, arch = names.arches,
     transport = function() return { "auto", "ssh", "agent" } end,
     accel = function() return { "kvm", "hvf", "tcg" } end,
-    firmware = function() return { "none", "bios", "uefi" } end,
+    firmware = function() return { "none", "bios", "uefi", "uefi-secure" } end,
     panic = function() return { "fail", "ignore" } end,
 }
 local by_callee = { get = names.guests, connect = function()
