@@ -93,11 +93,17 @@ static int l_terminal_raw(lua_State *L)
         return push_errno(L, "read the terminal's settings");
     mode->wanted = mode->before;
     cfmakeraw(&mode->wanted);
-    if (tcsetattr(fd, TCSADRAIN, &mode->wanted) != 0)
-        return push_errno(L, "change the terminal's settings");
-    mode->fd = fd;
     mode->continued = vx_signal_new(task_loop(L), SIGCONT, continued, mode, &err);
-    return mode->continued != NULL ? 1 : l_push_fail(L, &err);
+    if (mode->continued == NULL)
+        return l_push_fail(L, &err);
+    if (tcsetattr(fd, TCSADRAIN, &mode->wanted) != 0) {
+        vx_err_errno(&err, errno, "cannot change the terminal's settings");
+        vx_signal_free(mode->continued);
+        mode->continued = NULL;
+        return l_push_fail(L, &err);
+    }
+    mode->fd = fd;
+    return 1;
 }
 
 static const luaL_Reg raw_methods[] = {
