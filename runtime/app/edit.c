@@ -14,7 +14,7 @@
 
 #include "runtime/base/buf.h"
 
-enum { HISTORY_MAX = 10000, TAB_STOP = 8 };
+enum { HISTORY_MAX = 10000, TAB_STOP = 8, TYPED_MAX = 256 };
 
 struct edit {
     EditLine *el;
@@ -24,12 +24,15 @@ struct edit {
     struct termios before;
     mbstate_t decoder;
     char *prompt;
-    bool active;    /* inside edit_gets */
-    bool hidden;    /* and the input line is not on the screen */
-    bool half_line; /* what was written meanwhile did not end its line */
-    bool stopped;   /* ops->next said so */
-    bool answered;  /* the end of the input was typed last */
-    int ahead;      /* bytes that were typed before the line was edited */
+    bool active;           /* inside edit_gets */
+    bool hidden;           /* and the input line is not on the screen */
+    bool half_line;        /* what was written meanwhile did not end its line */
+    bool stopped;          /* ops->next said so */
+    bool answered;         /* the end of the input was typed last */
+    int ahead;             /* bytes that were typed before the line was edited */
+    int unseen;            /* those that the terminal did not echo: it had taken single keys */
+    char typed[TYPED_MAX]; /* those that were read at once */
+    int typed_at, typed_end;
 };
 
 static struct edit *self_of(EditLine *el)
@@ -147,6 +150,77 @@ static void take_end(struct edit *self, char *byte)
         *byte = (char)key;
 }
 
+/* The columns that the terminal's echo of what was typed takes, or -1 where that is not known. */
+static int echo_width(const char *text, int len)
+{
+    mbstate_t state = { 0 };
+    int width = 0;
+
+    while (len > 0) {
+        wchar_t c = 0;
+        size_t used = mbrtowc(&c, text, (size_t)len, &state);
+
+        if (used > (size_t)len || c == L'\t')
+            return -1;
+        if (used == 0)
+            used = 1; /* a Ctrl-D, which is not echoed */
+        else
+            width += wcwidth(c) >= 0 ? wcwidth(c) : 2; /* ^X */
+        text += used;
+        len -= (int)used;
+    }
+    return width;
+}
+
+static int queued(void)
+{
+    int count = 0;
+
+    return ioctl(STDIN_FILENO, FIONREAD, &count) == 0 ? count : 0;
+}
+
+/* What was typed while a line ran has been echoed where the cursor stood. As far as it was not
+ * entered, libedit shows it behind the prompt, and so it goes away there. Nothing is taken beyond
+ * the end of a line: whoever reads next may be somebody else. */
+static void take_typed(struct edit *self)
+{
+    int width = 0;
+
+    self->typed_at = self->typed_end = 0;
+    if ((self->before.c_lflag & ECHO) == 0 || self->ahead <= self->unseen ||
+        self->ahead > TYPED_MAX)
+        return;
+    while (self->typed_end < self->ahead) {
+        char *byte = &self->typed[self->typed_end];
+
+        if (read(STDIN_FILENO, byte, 1) != 1)
+            return;
+        self->typed_end++;
+        if (*byte == '\n' || *byte == '\r') {
+            if (self->typed_end < self->ahead)
+                fputs("\n", stdout); /* the echo of what follows */
+            return;
+        }
+    }
+    width = echo_width(self->typed + self->unseen, self->ahead - self->unseen);
+    if (width < 0 || width >= screen().ws_col)
+        return;
+    for (const char *step = "\b \b"; *step != '\0'; step++) {
+        for (int i = 0; i < width; i++)
+            fputc(*step, stdout);
+    }
+    fflush(stdout);
+}
+
+static int next_byte(struct edit *self, char *byte)
+{
+    if (self->typed_at < self->typed_end) {
+        *byte = self->typed[self->typed_at++];
+        return 1;
+    }
+    return self->ops.next(self->arg, byte);
+}
+
 /* One character from as many bytes as it takes; what is no character is dropped. */
 static int read_char(EditLine *el, wchar_t *out)
 {
@@ -154,7 +228,7 @@ static int read_char(EditLine *el, wchar_t *out)
 
     for (;;) {
         char byte = '\0';
-        int got = self->ops.next(self->arg, &byte);
+        int got = next_byte(self, &byte);
         size_t used = 0;
 
         if (got <= 0) {
@@ -275,10 +349,17 @@ enum edit_end edit_gets(struct edit *self, const char *prompt, char **line)
     memset(&self->decoder, 0, sizeof self->decoder);
     /* Before the prompt is seen, not after: what is typed at it is never taken for a line. */
     el_set(self->el, EL_PREP_TERM, 1);
-    if (ioctl(STDIN_FILENO, FIONREAD, &self->ahead) != 0)
-        self->ahead = 0;
+    self->ahead = queued() + self->typed_end - self->typed_at;
+    if (self->half_line)
+        fputs("\n", stdout); /* which may have the echo in it: it stays */
+    else if (self->typed_at == self->typed_end)
+        take_typed(self);
+    self->half_line = false;
     text = el_gets(self->el, &count);
     self->active = false;
+    self->unseen = queued();
+    if (self->stopped)
+        self->typed_at = self->typed_end = 0;
     self->answered = text == NULL && !self->stopped;
     if (text == NULL || count <= 0 || self->stopped)
         return self->stopped || (text == NULL && count < 0) ? EDIT_STOP : EDIT_EOF;

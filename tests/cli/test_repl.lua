@@ -24,6 +24,23 @@ local function start(args, opts)
     return terminal
 end
 
+-- Enters a line and returns when it runs: what is pressed sooner is the editor's, and a Ctrl-C or Ctrl-Z takes
+-- away what was not read yet.
+local function enter_and_run(at, line)
+    at:enter("print 'it runs' " .. line)
+    at:expect "\nit runs$"
+end
+
+-- The same with a line that goes on until the function that is returned is called.
+local function enter_and_hold(at)
+    local path = ("%s/go-%d"):format(cli.folder, math.random(1 << 30))
+    enter_and_run(at, ("while not vm.raw.fs.exists '%s' do vm.sleep(0.05) end"):format(path))
+    return function()
+        vm.sleep(0.2) -- until what was pressed is there
+        assert(vm.raw.fs.write_atomic(path, ""))
+    end
+end
+
 t.test("an_expression_prints_its_values_and_the_last_one_is_kept", function()
     local at <close> = start()
     at:enter "6 * 7, 'two'"
@@ -106,6 +123,7 @@ t.test("output_of_tasks_goes_above_what_is_typed_and_does_not_tear_it", function
     at:type "half a li"
     at:expect "tick%s+5\nhalf\nvm> half a li$"
     at:type "ne"
+    at:expect "vm> half a line$"
     local screen = at:screen()
     local _, torn = screen:gsub("vm> half a li", "")
     t.equal(torn, 1, screen)
@@ -119,8 +137,7 @@ end)
 t.test("ctrl_c_ends_the_line_that_runs_and_nothing_else", function()
     local at <close> = start()
     at:enter "alive = true; vm.spawn(function() while true do vm.sleep(0.05) ticks = (ticks or 0) + 1 end end)"
-    at:enter "done = false; vm.sleep(100); done = true"
-    vm.sleep(0.5)
+    enter_and_run(at, "done = false; vm.sleep(100); done = true")
     at:press "C-c"
     at:expect "%^C\ninterrupted\nvm>$"
     at:enter "done, alive"
@@ -129,16 +146,16 @@ t.test("ctrl_c_ends_the_line_that_runs_and_nothing_else", function()
     at:enter "ticks > before"
     at:expect "\ntrue\nvm>$"
     -- One that computes.
-    at:enter "while true do end"
-    vm.sleep(0.3)
+    enter_and_run(at, "while true do end")
     at:press "C-c"
-    at:expect "while true do end\n%^C\ninterrupted\nvm>$"
+    at:expect "while true do end\nit runs\n%^C\ninterrupted\nvm>$"
     -- While nothing runs it takes the line away, again and again.
-    for _ = 1, 5 do
+    for i = 1, 5 do
         at:type "abc"
+        at:expect "vm> abc$"
         at:press "C-c"
+        at:expect(("vm> abc%^C\n"):rep(i) .. "vm>$")
     end
-    at:expect(("vm> abc%^C\n"):rep(5) .. "vm>$")
 end)
 
 t.test("ctrl_z_stops_the_prompt_and_fg_brings_it_back_as_it_was", function()
@@ -146,6 +163,7 @@ t.test("ctrl_z_stops_the_prompt_and_fg_brings_it_back_as_it_was", function()
     at:enter(line_of())
     at:expect "vm>$"
     at:type "half a li"
+    at:expect "vm> half a li$"
     at:press "C-z"
     at:expect "%[1%]%+%s+Stopped[^\n]*\nsh>$"
     at:resize(100, 30)
@@ -157,12 +175,13 @@ t.test("ctrl_z_stops_the_prompt_and_fg_brings_it_back_as_it_was", function()
     at:enter "vm.raw.terminal.size()"
     at:expect "\n30\n100\nvm>$"
     -- While a line runs.
-    at:enter "vm.sleep(1) or 'slept'"
-    vm.sleep(0.3)
+    local go = enter_and_hold(at)
     at:press "C-z"
     at:expect "%[1%]%+%s+Stopped[^\n]*\nsh>$"
     at:enter "fg"
-    at:expect '\n"slept"\nvm>$'
+    go()
+    at:enter "'went on'"
+    at:expect '\n"went on"\nvm>$'
     -- By somebody else, who gives no time to put the terminal right.
     at:enter "vm.raw.fs.pid()"
     local pid = at:expect "fs%.pid%(%)\n(%d+)\nvm>$"
@@ -179,27 +198,48 @@ t.test("ctrl_z_stops_the_prompt_and_fg_brings_it_back_as_it_was", function()
     at:expect "\nsh>$"
 end)
 
+t.test("what_is_typed_while_a_line_runs_and_not_entered_is_seen_once_behind_the_prompt", function()
+    local at <close> = start()
+    local go = enter_and_hold(at)
+    at:type "gru\xc3\xb8e 日本"
+    at:expect "\ngru\xc3\xb8e 日本$"
+    go()
+    at:expect "\nit runs\nvm> gru\xc3\xb8e 日本$"
+    at:press "C-u"
+    -- Entered lines run, and what stands behind them is edited.
+    go = enter_and_hold(at)
+    at:type "41 + 1\r 43 + "
+    at:expect " 43 %+$"
+    go()
+    at:expect "\n42\nvm>  43 %+$"
+    at:enter "1"
+    at:expect "\n44\nvm>$"
+    -- A prompt begins its line; what does not end its own stays.
+    at:enter "file = io.write 'no end'"
+    at:expect "\nno end\nvm>$"
+end)
+
 t.test("ctrl_d_that_is_typed_while_a_line_runs_leaves_when_it_has_ended", function()
     do
         local at <close> = start()
-        at:enter "vm.sleep(1)"
-        vm.sleep(0.3)
+        local go = enter_and_hold(at)
         at:press "C-d"
+        go()
         at:expect "ended 0"
     end
     local at <close> = start()
-    at:enter "vm.sleep(1)"
-    vm.sleep(0.3)
+    local go = enter_and_hold(at)
     at:type "abc"
     at:press "C-d" -- there it deletes what follows: nothing
+    go()
     at:expect "vm> abc$"
     at:press "C-u"
     -- The question whether guests may be lost is not answered by whoever has not seen it.
     at:enter "one = { name = 'one', spec = {} }"
     at:enter "package.loaded['vm.guest.connection'] = { guests = function() return { one } end }"
-    at:enter "vm.sleep(1)"
-    vm.sleep(0.3)
+    go = enter_and_hold(at)
     at:press("C-d", "C-d")
+    go()
     at:expect "one guest ends with this prompt %(one%); leave%? %[y/N%]$"
     vm.sleep(0.3)
     at:enter "n"
@@ -213,7 +253,7 @@ t.test("tab_completes_names_options_values_and_paths", function()
     local at <close> = start()
     at:type "vm.para"
     at:press "Tab"
-    at:expect "vm> vm%.para"
+    at:expect "\nparallel%s+params\nvm> vm%.para$"
     at:press "C-u"
     at:type "vm.boot{ im"
     at:press "Tab"
@@ -247,7 +287,7 @@ t.test("a_line_that_wraps_and_a_terminal_that_changes_its_size_are_drawn_right",
     local at <close> = start({}, { cols = 60 })
     at:enter "vm.spawn(function() for i = 1, 3 do vm.sleep(0.4) print('tick', i) end end)"
     at:type(("'%s'"):format(("x"):rep(100)))
-    at:expect "tick%s+3\nvm> 'x"
+    at:expect "tick%s+3\nvm> 'x+'$"
     local screen = at:screen():gsub("\n", "")
     local _, drawn = screen:gsub("vm> '" .. ("x"):rep(100), "")
     t.equal(drawn, 1, screen)

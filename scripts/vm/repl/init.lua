@@ -237,8 +237,7 @@ function M.run(opts)
     local self = setmetatable({ editor = editor, scope = scope.current(), background = {}, lines = {},
         history = history.open() }, Session)
     local output <close> = require("vm.repl.output").watch(function(ends_line) -- luacheck: ignore 211
-        progress.wrote(ends_line)
-        editor:hide(ends_line)
+        editor:hide(progress.wrote(ends_line))
     end)
     progress.show_calls()
     local _ <close> = setmetatable({}, { __close = function() end_background(self) end })

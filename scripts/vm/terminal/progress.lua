@@ -259,13 +259,15 @@ function M.hide()
     end
 end
 
----Something else is about to be written to the terminal; a line that it begins is not drawn over.
+---Something is about to be written to the terminal; a line that it begins is not drawn over.
 ---@param ends_line boolean
+---@return boolean whether what follows is at the beginning of a line, as it is behind our own
 function M.wrote(ends_line)
     if not drawing then
         M.hide()
         half_line = not ends_line
     end
+    return not half_line
 end
 
 ---Ends it; the line is erased. Harmless when repeated.
