@@ -191,7 +191,7 @@ t.test("help_knows_functions_objects_topics_and_chapters", function()
     t.match(about(nil), "topics: .*copy")
     t.raises(function() about "exce" end, "notfound", 'did you mean "exec"')
     t.raises(function() about(function() end) end, "notfound", "not of the library")
-    t.equal(help.signature(require "vm.guest".copy_in), "guest:copy_in(src, dst, opts?)")
+    t.equal(show.value(require "vm.guest".copy_in), "function guest:copy_in(src, dst, opts?)")
 end)
 
 t.test("the_history_keeps_entries_of_several_lines_and_nobody_else_reads_it", function()

@@ -33,17 +33,11 @@ local function take_type(text)
     return text, ""
 end
 
-local function new_block()
-    return { text = {}, params = {}, returns = {}, fields = {} }
-end
-
 -- One line of a comment, without its dashes.
 local function add_line(block, line)
     local tag, rest = line:match "^@(%a+)%s*(.*)$"
     if tag == "class" then
         block.class, block.parent = rest:match "^([%w_.]+):?%s*([%w_.]*)"
-    elseif tag == "private" then
-        block.private = true
     elseif tag == "return" then
         local kind, said = take_type(rest)
         local name, text = said:match "^(%S+)%s*(.*)$"
@@ -60,13 +54,28 @@ local function add_line(block, line)
     end
 end
 
--- Everything that is annotated: classes by name, each with its methods; functions by module and name, and
--- by path and line.
-local classes, functions, places
+-- Fills a block with what its comment says.
+local function take_comment(block, comment)
+    block.text, block.params, block.returns, block.fields = {}, {}, {}, {}
+    for line in comment:gmatch "\n%-%-%-([^\n]*)" do
+        add_line(block, line)
+    end
+    return block
+end
 
-local function class_of(name)
-    classes[name] = classes[name] or { name = name, text = {}, fields = {}, methods = {} }
-    return classes[name]
+-- Most of what is said nobody asks for: a function's comment is taken apart when its block is first looked into.
+local unread = {}
+
+function unread.__index(block, key)
+    local comment = rawget(block, "comment")
+    setmetatable(block, nil)
+    block.comment = nil
+    return take_comment(block, comment)[key]
+end
+
+local function class_of(all, name)
+    all.classes[name] = all.classes[name] or { name = name, text = {}, fields = {}, methods = {} }
+    return all.classes[name]
 end
 
 -- A verb that is written in C has no function to stand above: it is a field of type fun(self: ...).
@@ -76,8 +85,7 @@ local function add_field(class, field)
         table.insert(class.fields, field)
         return
     end
-    local verb = new_block()
-    verb.name, verb.text = field.name, { field.text }
+    local verb = { name = field.name, text = { field.text }, params = {}, returns = {} }
     for name, kind in given:gmatch "([%w_?]+): ([^,]+)" do
         table.insert(verb.params, { name = name, type = kind, text = "" })
     end
@@ -87,8 +95,8 @@ local function add_field(class, field)
     table.insert(class.methods, verb)
 end
 
-local function add_class(block)
-    local class = class_of(block.class)
+local function add_class(all, block)
+    local class = class_of(all, block.class)
     for _, field in ipairs(block.fields) do
         add_field(class, field)
     end
@@ -100,55 +108,70 @@ local function add_class(block)
 end
 
 -- A module whose functions are verbs of guests and machines by `M.methods = { name = M.name }`.
-local function add_verbs(module, text)
-    for name in (text:match "\nM%.methods = (%b{})" or ""):gmatch "([%w_]+) = M%.[%w_]+" do
-        local verb = functions[module .. "." .. name]
+local function add_verbs(all, module, text)
+    local at = text:find("\nM.methods = {", 1, true) -- far quicker than a pattern
+    for name in (at and text:match("%b{}", at) or ""):gmatch "([%w_]+) = M%.[%w_]+" do
+        local verb = all.functions[module .. "." .. name]
         table.remove(verb.params, 1)
         verb.name = name
-        table.insert(class_of("vm.Guest").methods, verb)
+        table.insert(class_of(all, "vm.Guest").methods, verb)
     end
 end
 
-local function read_module(name, text, path)
-    local block, holders, number = nil, {}, 0
-    for line in text:gmatch "([^\n]*)\n" do
-        number = number + 1
-        local comment = line:match "^%-%-%-(.*)$"
-        if comment then
-            block = block or new_block()
-            add_line(block, comment)
-        elseif block then
-            local holder, verb = line:match "^function ([%w_]+)[.:]([%w_]+)%("
-            if not holder then
-                holder, verb = line:match "^(M)%.([%w_]+) = setmetatable%(" -- a table that is called
-            end
-            if block.class then
-                local class = add_class(block)
-                holder = line:match "^local ([%w_]+) ="
-                if holder then
-                    holders[holder] = class
-                end
-            elseif holder and not block.private then
-                block.name, block.module, block.func = verb, name, verb
-                places[("%s:%d"):format(path, number)] = block
-                if holders[holder] then
-                    table.insert(holders[holder].methods, block)
-                elseif holder == "M" then
-                    functions[("%s.%s"):format(name, verb)] = block
-                end
-            end
-            block = nil
+-- The function, or the table that is called, that a line begins.
+local function begun_by(line)
+    local holder, verb = line:match "^function ([%w_]+)[.:]([%w_]+)%("
+    if not holder then
+        holder, verb = line:match "^(M)%.([%w_]+) = setmetatable%("
+    end
+    return holder, verb
+end
+
+-- A comment, and the line below it.
+local function add_comment(all, module, holders, comment, line)
+    if comment:find("\n---@class", 1, true) then
+        local class = add_class(all, take_comment({}, comment))
+        local holder = line:match "^local ([%w_]+) ="
+        if holder then
+            holders[holder] = class
+        end
+        return
+    end
+    local holder, verb = begun_by(line)
+    if holder and not comment:find("\n---@private", 1, true) then
+        local block = setmetatable({ name = verb, module = module, func = verb, comment = comment }, unread)
+        all.places[("%s %s.%s"):format(module, holder, verb)] = block
+        if holders[holder] then
+            table.insert(holders[holder].methods, block)
+        elseif holder == "M" then
+            all.functions[("%s.%s"):format(module, verb)] = block
         end
     end
-    add_verbs(name, text)
+end
+
+-- Goes from one comment of three dashes to the next.
+local function read_module(all, module, text)
+    local holders = {}
+    text = "\n" .. text .. "\n"
+    local from = text:find("\n---", 1, true)
+    while from do
+        local stop = from
+        repeat
+            stop = text:find("\n", stop + 1, true)
+        until not text:find("^%-%-%-", stop + 1)
+        local line = text:match("^[^\n]*", stop + 1)
+        add_comment(all, module, holders, text:sub(from, stop - 1), line)
+        from = text:find("\n---", stop, true)
+    end
+    add_verbs(all, module, text)
 end
 
 -- The functions of `vm` itself, under the names that vm/init.lua gives them.
-local function face()
+local function face(all)
     local text = raw.scripts.text "vm"
     local found = {}
     local function add(name, where)
-        local block = assert(functions[where], where .. " has no annotations")
+        local block = assert(all.functions[where], where .. " has no annotations")
         block.name = name
         found[#found + 1] = block
     end
@@ -162,10 +185,10 @@ local function face()
 end
 
 -- The verbs that vm.ssh's machines share with guests.
-local function shared_verbs()
+local function shared_verbs(all)
     local verbs = {}
     for module in (raw.scripts.text "vm.remote.ssh":match "\nlocal parts = (%b{})" or ""):gmatch '"([%w_.]+)"' do
-        for _, verb in ipairs(class_of("vm.Guest").methods) do
+        for _, verb in ipairs(class_of(all, "vm.Guest").methods) do
             if verb.module == module then
                 verbs[#verbs + 1] = verb
             end
@@ -183,23 +206,43 @@ end
 ---@field face table[] the functions of `vm`, by name: { name, module, text, params, returns }
 ---@field classes table<string, table> by name: { name, parent, text, fields, methods }
 ---@field shared table[] the verbs of vm.Guest that vm.Ssh has, too
----@field places table<string, table> what face and classes have, by where the function is: "vm/remote/exec.lua:120"
+---@field functions table<string, table> what is annotated, by module and name: "vm.remote.exec.run"
+---@field places table<string, table> these and methods, by module and how they are written: "vm.state State.fork"
 
 ---Reads the annotations of all modules in the binary.
 ---@return vm.Annotations
 function M.read()
-    classes, functions, places = {}, {}, {}
+    local all = { classes = {}, functions = {}, places = {} }
     for _, name in ipairs(raw.scripts.list()) do
         local text, path = raw.scripts.text(name)
         if path:find "^vm/.*%.lua$" then
-            read_module(name, text, path)
+            read_module(all, name, text)
         end
     end
-    for _, class in pairs(classes) do
+    for _, class in pairs(all.classes) do
         sorted(class.methods)
     end
-    return { face = sorted(face()), classes = classes, shared = sorted(shared_verbs()),
-        places = places }
+    all.face, all.shared = sorted(face(all)), sorted(shared_verbs(all))
+    return all
+end
+
+---What is said of a function of the library.
+---@param all vm.Annotations
+---@param fn function
+---@return table|nil block
+function M.of(all, fn)
+    local info = debug.getinfo(fn, "S")
+    local path = info.source:match "^@vmatrix/(.*)%.lua$"
+    local module = path and path:gsub("/init$", ""):gsub("/", ".")
+    local text = module and raw.scripts.text(module)
+    local number = 0
+    for line in (text or ""):gmatch "([^\n]*)\n" do
+        number = number + 1
+        if number == info.linedefined then
+            local holder, verb = begun_by(line)
+            return holder and all.places[("%s %s.%s"):format(module, holder, verb)]
+        end
+    end
 end
 
 ---The names of the classes that scripts meet: the objects, what functions and verbs take and return,

@@ -2,7 +2,7 @@
 -- what is to be put in, and what to show.
 local raw = require "vm.raw"
 local cursor = require "vm.repl.cursor"
-local help = require "vm.repl.help"
+local known = require "vm.repl.known"
 local names = require "vm.repl.names"
 local show = require "vm.repl.show"
 local task = require "vm.task"
@@ -79,10 +79,10 @@ end, console = function() return { "attach" } end }
 
 local function topics()
     local list = {}
-    for _, verb in ipairs(help.load().verbs) do
+    for _, verb in ipairs(known.load().verbs) do
         list[#list + 1] = verb.full
     end
-    for name in pairs(help.load().manual) do
+    for name in pairs(known.manual()) do
         list[#list + 1] = name
     end
     return list
@@ -117,11 +117,11 @@ local function option_keys(place)
     local value = place.callee and names.value(place.callee)
     local block
     if type(value) == "function" then
-        block = help.of(value)
+        block = known.of(value)
     end
     if not block and place.callee then -- a verb that is no plain function
         local name = place.callee:match "[%w_]+$"
-        for _, verb in ipairs(help.load().verbs) do
+        for _, verb in ipairs(known.load().verbs) do
             if verb.block.name == name and verb.full:find(place.callee:find ":" and ":" or ".", 1, true) then
                 block = verb.block
                 break
@@ -130,7 +130,7 @@ local function option_keys(place)
     end
     local param = block and block.params[place.argument]
     local list = {}
-    for _, field in ipairs(param and help.options(param.type) or {}) do
+    for _, field in ipairs(param and known.options(param.type) or {}) do
         local name = field.name:gsub("%?$", "")
         if not place.used[name] then
             list[#list + 1] = name

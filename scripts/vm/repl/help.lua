@@ -1,98 +1,11 @@
 -- help(fn) and help "topic": the annotations that the manual's reference is made of, and the manual's own
 -- examples.
 local raw = require "vm.raw"
-local annotations = require "vm.doc.annotations"
 local errors = require "vm.errors"
+local known = require "vm.repl.known"
 local options = require "vm.options"
 
 local M = {}
-
--- What the objects that scripts hold are called in examples, by class.
-local objects = {}
-for _, object in ipairs(annotations.objects) do
-    objects[object[1]] = object[2]
-end
-
-local known
-
----What is known of the library.
----@return { library: vm.Annotations, verbs: table[], manual: table<string, string> }
-function M.load()
-    if known then
-        return known
-    end
-    local manual = {}
-    for _, name in ipairs(raw.scripts.list()) do
-        local chapter = name:match "^vm%.manual%.(.*)$"
-        if chapter then
-            manual[chapter] = require(name)
-        end
-    end
-    local library = annotations.read()
-    local verbs = {}
-    for _, block in ipairs(library.face) do
-        verbs[#verbs + 1] = { block = block, full = "vm." .. block.name }
-    end
-    for class, object in pairs(objects) do
-        for _, block in ipairs(library.classes[class] and library.classes[class].methods or {}) do
-            verbs[#verbs + 1] = { block = block, full = object .. ":" .. block.name, class = class }
-        end
-    end
-    table.sort(verbs, function(a, b) return a.full < b.full end)
-    known = { library = library, verbs = verbs, manual = manual }
-    return known
-end
-
----What is said of a function of the library.
----@param fn function
----@return table|nil block as vm.Annotations has it
-function M.of(fn)
-    local info = debug.getinfo(fn, "S")
-    local path = info.source:match "^@vmatrix/(.*)$"
-    return path and M.load().library.places[("%s:%d"):format(path, info.linedefined)]
-end
-
-local function verb_of(block)
-    for _, verb in ipairs(M.load().verbs) do
-        if verb.block == block then
-            return verb
-        end
-    end
-end
-
-local function signature_of(verb)
-    local names = {}
-    for i, param in ipairs(verb.block.params) do
-        names[i] = param.name
-    end
-    return ("%s(%s)"):format(verb.full, table.concat(names, ", "))
-end
-
----How a function of the library is called: "guest:exec(command, opts?)".
----@param fn function
----@return string|nil
-function M.signature(fn)
-    local block = M.of(fn)
-    local verb = block and verb_of(block)
-    return verb and signature_of(verb)
-end
-
----The options that a parameter takes: those of its class, or those that stand in its type.
----@param kind string the parameter's type
----@return { name: string, type: string, text: string }[]
-function M.options(kind)
-    local inline = kind:match "^{(.*)}$"
-    if not inline then
-        local name = kind:match "^(vm%.%u[%w.]*Options)"
-        local class = name and M.load().library.classes[name]
-        return class and class.fields or {}
-    end
-    local fields = {}
-    for name, of in (inline .. ","):gmatch "([%w_]+%??):%s*([^,]+)," do
-        fields[#fields + 1] = { name = name, type = of, text = "" }
-    end
-    return fields
-end
 
 -- The functions of a file by name, each from its first line to its last.
 local function bodies_of(text)
@@ -143,16 +56,23 @@ local function depth_of(line)
     return open - close
 end
 
+-- The manual's chapters by name, but for those that are made of the others.
+local function chapters()
+    local names = {}
+    for name in pairs(known.manual()) do
+        if name ~= "index" and name ~= "reference" then
+            names[#names + 1] = name
+        end
+    end
+    table.sort(names)
+    return names
+end
+
 -- The first use of a verb in the manual.
 local function example_of(verb)
-    local chapters = {}
-    for chapter in pairs(M.load().manual) do
-        chapters[#chapters + 1] = chapter
-    end
-    table.sort(chapters)
     local wanted = verb.full:gsub("^%a+", verb.class and "[%%w_]+" or "vm") .. "%f[^%w_]"
-    for _, chapter in ipairs(chapters) do
-        for code in M.load().manual[chapter]:gmatch "\n```lua\n(.-)\n```" do
+    for _, chapter in ipairs(chapters()) do
+        for code in known.manual()[chapter]:gmatch "\n```lua\n(.-)\n```" do
             local lines, depth
             for line in (code .. "\n"):gmatch "([^\n]*)\n" do
                 if lines == nil and line:find(wanted) and not line:find "^%s*%-%-" then
@@ -183,7 +103,7 @@ end
 
 local function describe(verb)
     local block = verb.block
-    local out = { signature_of(verb), "" }
+    local out = { known.signature(verb), "" }
     for _, line in ipairs(block.text) do
         out[#out + 1] = "  " .. line
     end
@@ -191,7 +111,7 @@ local function describe(verb)
         out[#out + 1] = ""
         add_items(out, block.params, "  ")
         for _, param in ipairs(block.params) do
-            local fields = M.options(param.type)
+            local fields = known.options(param.type)
             if #fields > 0 then
                 out[#out + 1] = ("\n  options of %s (times in seconds or \"10m\", sizes in bytes or \"512MiB\"):")
                     :format(param.name:gsub("%?$", ""))
@@ -203,8 +123,8 @@ local function describe(verb)
     for _, value in ipairs(block.returns) do
         out[#out + 1] = ("  returns %s%s%s"):format(value.name and value.name .. " " or "", value.type,
             value.text ~= "" and ": " .. value.text or "")
-        local class = M.load().library.classes[value.type:match "^vm%.%u%w*" or ""]
-        if class and not objects[class.name] then
+        local class = known.load().library.classes[value.type:match "^vm%.%u%w*" or ""]
+        if class and not known.objects[class.name] then
             add_items(out, class.fields, "    ")
         end
     end
@@ -232,7 +152,7 @@ local function first_sentence(block)
 end
 
 local function summary(verb)
-    return ("  %-34s %s"):format(signature_of(verb), first_sentence(verb.block))
+    return ("  %-34s %s"):format(known.signature(verb), first_sentence(verb.block))
 end
 
 local function list_of(title, verbs)
@@ -245,7 +165,7 @@ end
 
 local function matching(test)
     local found = {}
-    for _, verb in ipairs(M.load().verbs) do
+    for _, verb in ipairs(known.load().verbs) do
         if test(verb) then
             found[#found + 1] = verb
         end
@@ -253,20 +173,9 @@ local function matching(test)
     return found
 end
 
-local function chapters()
-    local names = {}
-    for name in pairs(M.load().manual) do
-        if name ~= "index" and name ~= "reference" then
-            names[#names + 1] = name
-        end
-    end
-    table.sort(names)
-    return names
-end
-
 -- What a chapter begins with, up to its second heading, without its longer tables.
 local function chapter_head(name)
-    local text = M.load().manual[name] .. "\n"
+    local text = known.manual()[name] .. "\n"
     local head = text:match "^(.-)\n## " or text
     local out = {}
     for line in head:gmatch "([^\n]*)\n" do
@@ -320,7 +229,7 @@ end
 local function about(topic)
     local whole = topic:match "^manual[ /](.+)$"
     if whole then
-        local text = M.load().manual[whole]
+        local text = known.manual()[whole]
         if not text then
             options.unknown("help", "chapter", whole, chapters())
         end
@@ -345,7 +254,7 @@ local function about(topic)
         return out
     end
     local out = {}
-    if M.load().manual[plain] then
+    if known.manual()[plain] then
         out = chapter_head(plain)
         out[#out + 1] = ("help \"manual %s\" shows the whole chapter"):format(plain)
     end
@@ -356,7 +265,7 @@ local function about(topic)
     end
     if #out == 0 then
         local names = chapters()
-        for _, verb in ipairs(M.load().verbs) do
+        for _, verb in ipairs(known.load().verbs) do
             names[#names + 1] = verb.block.name
         end
         local near = options.nearest(plain, names)
@@ -372,8 +281,7 @@ function M.show(what)
     if what == nil then
         return print_lines(overview())
     elseif type(what) == "function" then
-        local block = M.of(what)
-        local verb = block and verb_of(block)
+        local verb = known.verb(known.of(what))
         if not verb then
             local shown = require("vm.repl.show").value(what)
             errors.fail("notfound", "help: %s is not of the library, or not for scripts", shown)
@@ -386,8 +294,8 @@ function M.show(what)
     local class = type(meta) == "table" and rawget(meta, "__name")
     if what == require "vm" then
         return print_lines(about "vm")
-    elseif objects[class] then
-        return print_lines(about(objects[class]))
+    elseif known.objects[class] then
+        return print_lines(about(known.objects[class]))
     end
     errors.fail("usage", "help: a function, an object of the library or a topic expected, got %s", options.show(what))
 end

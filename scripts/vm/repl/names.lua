@@ -1,7 +1,7 @@
 -- What names a value has: its own and those that it gets through __index, without what is not for
 -- scripts; and what an expression means that is made of names only.
 local raw = require "vm.raw"
-local help = require "vm.repl.help"
+local known = require "vm.repl.known"
 
 local M = {}
 
@@ -68,12 +68,12 @@ local function documented(value)
     local name = type(meta) == "table" and rawget(meta, "__name")
     if value == require "vm" then
         local list = {}
-        for _, verb in ipairs(help.load().verbs) do
+        for _, verb in ipairs(known.load().verbs) do
             list[#list + 1] = verb.full:match "^vm%.([%w_]+)$"
         end
         return list, true
     end
-    local class = type(name) == "string" and help.load().library.classes[name]
+    local class = type(name) == "string" and known.load().library.classes[name]
     if not class then
         return nil
     end
@@ -86,7 +86,7 @@ local function documented(value)
         list[#list + 1] = field.name:match "^[%w_]+"
     end
     if name == "vm.Ssh" then
-        for _, block in ipairs(help.load().library.shared) do
+        for _, block in ipairs(known.load().library.shared) do
             list[#list + 1] = block.name
             methods[block.name] = true
         end

@@ -153,9 +153,10 @@ local function show_guest(guest)
 end
 
 local function name_of_function(fn)
-    local said = package.loaded["vm.repl.help"] and package.loaded["vm.repl.help"].signature(fn)
-    if said then
-        return "function " .. said
+    local known = require "vm.repl.known"
+    local verb = known.verb(known.of(fn))
+    if verb then
+        return "function " .. known.signature(verb)
     end
     local info = debug.getinfo(fn, "S")
     if info.what == "C" then

@@ -1,0 +1,98 @@
+-- What the prompt knows of the library: its annotations, and the chapters of the manual.
+local raw = require "vm.raw"
+local annotations = require "vm.doc.annotations"
+
+local M = {}
+
+---What the objects that scripts hold are called in examples, by class.
+M.objects = {}
+for _, object in ipairs(annotations.objects) do
+    M.objects[object[1]] = object[2]
+end
+
+local known, manual
+
+---What is known of the library.
+---@return { library: vm.Annotations, verbs: table[] }
+function M.load()
+    if known then
+        return known
+    end
+    local library = annotations.read()
+    local verbs = {}
+    for _, block in ipairs(library.face) do
+        verbs[#verbs + 1] = { block = block, full = "vm." .. block.name }
+    end
+    for class, object in pairs(M.objects) do
+        for _, block in ipairs(library.classes[class] and library.classes[class].methods or {}) do
+            verbs[#verbs + 1] = { block = block, full = object .. ":" .. block.name, class = class }
+        end
+    end
+    table.sort(verbs, function(a, b) return a.full < b.full end)
+    known = { library = library, verbs = verbs }
+    return known
+end
+
+---The chapters of the manual.
+---@return table<string, string> texts by name
+function M.manual()
+    if not manual then
+        manual = {}
+        for _, name in ipairs(raw.scripts.list()) do
+            local chapter = name:match "^vm%.manual%.(.*)$"
+            if chapter then
+                manual[chapter] = require(name)
+            end
+        end
+    end
+    return manual
+end
+
+---What is said of a function of the library.
+---@param fn function
+---@return table|nil block as vm.Annotations has it
+function M.of(fn)
+    local is_ours = debug.getinfo(fn, "S").source:find "^@vmatrix/"
+    return is_ours and annotations.of(M.load().library, fn) or nil
+end
+
+---The verb that a block is of.
+---@param block table|nil
+---@return table|nil verb
+function M.verb(block)
+    for _, verb in ipairs(block and M.load().verbs or {}) do
+        if verb.block == block then
+            return verb
+        end
+    end
+end
+
+---How a verb is called: "guest:exec(command, opts?)".
+---@param verb table
+---@return string
+function M.signature(verb)
+    local names = {}
+    for i, param in ipairs(verb.block.params) do
+        names[i] = param.name
+    end
+    return ("%s(%s)"):format(verb.full, table.concat(names, ", "))
+end
+
+---The options that a parameter takes: those of its class, or those that stand in its type.
+---@param kind string the parameter's type
+---@return { name: string, type: string, text: string }[]
+function M.options(kind)
+    local inline = kind:match "^{(.*)}$"
+    if not inline then
+        local name = kind:match "^(vm%.%u[%w.]*Options)"
+        local class = name and M.load().library.classes[name]
+        return class and class.fields or {}
+    end
+    local fields = {}
+    for name, of in (inline .. ","):gmatch "([%w_]+%??):%s*([^,]+)," do
+        fields[#fields + 1] = { name = name, type = of, text = "" }
+    end
+    return fields
+end
+
+return M
