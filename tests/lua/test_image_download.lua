@@ -5,6 +5,7 @@ local raw = require "vm.raw"
 local nginx = require "lua.nginx"
 local sshd = require "ssh.sshd"
 local errors = require "vm.errors"
+local host = require "vm.host"
 local images = require "vm.images"
 local lock = require "vm.images.lock"
 local script = require "vm.script"
@@ -413,6 +414,33 @@ t.test("a server that cannot be reached is a connection's failure", function()
         get(publish(("b"):rep(64), "https://localhost:1/disk"))
     end, "connection", "localhost")
     t.check(errors.is(err))
+    nothing_left()
+end)
+
+-- The certificate is localhost's; its port is one where nobody listens, so that only the proxy can lead there.
+t.test("a download goes through the proxy that it is told, or that the environment names", function()
+    local port, nowhere = sshd.free_port(), sshd.free_port()
+    local proxy <close> = assert(raw.process.start { argv = { "timeout", "--foreground", "300", "perl",
+        os.getenv "VMATRIX_SOURCE" .. "/tests/lua/connect_proxy.pl", ("%d"):format(port),
+        ("localhost:%d=127.0.0.1:%d"):format(nowhere, server.ports.HTTPS) } })
+    t.check(sshd.wait_listening(proxy, port), "the proxy did not start")
+    local address = ("http://127.0.0.1:%d"):format(port)
+    local function asked()
+        local _, said = proxy:read(10)
+        return said
+    end
+    local name = publish(server:put("disk", content(1)), ("https://localhost:%d/disk"):format(nowhere))
+    t.raises(function() get(name) end, "connection", "localhost")
+    local got = get(name, { proxy = address })
+    t.equal(asked(), ("CONNECT localhost:%d\n"):format(nowhere))
+    forget(got)
+
+    local other = host.run({ os.getenv "VMATRIX", "images", "pull", name, "--ca", server.ca }, { cwd = work,
+        check = false, env = { XDG_CACHE_HOME = work .. "/proxied", https_proxy = address } })
+    t.equal({ other.status, asked() }, { 0, ("CONNECT localhost:%d\n"):format(nowhere) }, other.stderr)
+
+    local refused = publish(server:put("disk", content(1)), "https://localhost:1/disk")
+    t.raises(function() get(refused, { proxy = address }) end, "connection", "403")
     nothing_left()
 end)
 
