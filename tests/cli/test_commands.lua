@@ -79,6 +79,7 @@ t.test("without_guests_the_commands_say_so_and_start_no_owner", function()
     t.equal(run("list", "--names").stdout, "")
     t.match(run("list").stderr, "no kept guests; `vmatrix boot seed %-%-name dev` makes one")
     t.equal(run("ssh-config").stdout, "")
+    t.equal(run("ssh-config", "--json").stdout, "[]\n")
     for _, name in ipairs { "start", "stop", "kill", "info", "console", "snapshot", "delete", "forward" } do
         local result = run(name, "dev")
         t.equal(result.status, 3, name)
@@ -86,6 +87,14 @@ t.test("without_guests_the_commands_say_so_and_start_no_owner", function()
     end
     t.equal(run("-e", "print(vm.get 'dev')").stdout, "nil\tthere is no guest \"dev\"; `vmatrix boot` makes one\n")
     t.check(not fs.exists(home), "something was made")
+end)
+
+t.test("what_is_neither_a_guest_nor_an_image_says_the_nearest_of_both", function()
+    local result = run("exec", "debain-13", "--", "true")
+    t.equal(result.status, 125)
+    t.match(result.stderr, "there is no guest and no image \"debain%-13\"; did you mean 'debian%-13'%?")
+    t.match(run("exec", "zzzzzzzz", "--", "true").stderr, "`vmatrix list` shows the guests, `vmatrix images list` the")
+    t.match(run("boot", "debain-13").stderr, "there is none of that name; did you mean 'debian%-13'%?")
 end)
 
 t.test("shell_wants_a_terminal", function()

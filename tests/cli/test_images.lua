@@ -16,24 +16,29 @@ local function images(...)
 end
 
 t.test("help is on standard output and names the architectures", function()
-    for _, args in ipairs { { "--help" }, { "build", "-h" }, { "build", "seed", "--help" } } do
+    for _, args in ipairs { { "build", "-h" }, { "build", "seed", "--help" } } do
         local result = images(table.unpack(args))
         t.equal({ result.status, result.stderr }, { 0, "" })
-        t.match(result.stdout, "usage: vmatrix images build seed")
+        t.match(result.stdout, "^usage: vmatrix images build %[OPTION%.%.%.%] seed|RELEASE\n")
         t.match(result.stdout, "aarch64, armhf, i386, ppc64le, riscv64, s390x, x86_64")
     end
+    local result = images "--help"
+    t.equal({ result.status, result.stderr }, { 0, "" })
+    t.match(result.stdout, "^usage: vmatrix images COMMAND.*\n  build +builds the seed guest, or .*\n  mirror ")
 end)
 
 t.test("wrong usage has status 2 and says what is wrong on standard error", function()
     for text, args in pairs {
         ["a command is missing"] = {},
-        ["unknown command 'lst'"] = { "lst" },
+        ["unknown command 'lst'; did you mean 'list'"] = { "lst" },
         ["did you mean 'x86_64'"] = { "build", "seed", "--arch", "x86-64" },
         ["unknown architecture 'vax'"] = { "build", "seed", "--arch=vax" },
-        ["--arch wants"] = { "build", "seed", "--arch" },
-        ["unknown argument '--frce'"] = { "build", "seed", "--frce" },
-        ["unknown argument 'more'"] = { "build", "seed", "more" },
-        ["only 'seed' can be built"] = { "build" },
+        ["option '--arch' wants a value"] = { "build", "seed", "--arch" },
+        ["unknown option '--frce'; did you mean '--force'"] = { "build", "seed", "--frce" },
+        ["'more' is one word too many"] = { "build", "seed", "more" },
+        ["seed|RELEASE is missing"] = { "build" },
+        ["option '--with' is not for the seed guest"] = { "build", "seed", "--with", "gcc" },
+        ["option '--force' is not for a release"] = { "build", "debian-13", "--force" },
     } do
         local result = images(table.unpack(args))
         t.equal({ result.status, result.stdout }, { 2, "" }, text .. ": ")

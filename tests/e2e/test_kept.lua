@@ -127,6 +127,10 @@ t.test("ssh_config_is_all_that_openssh_needs", function()
     result = ssh("scp", "-q", cli.folder .. "/sent", "dev:/tmp/sent")
     t.equal(result.status, 0, result.stderr)
     t.equal(run({ "exec", "dev", "cat /tmp/sent" }).stdout, "by scp\n")
+    local way = assert(vm.raw.json.decode(ok("ssh-config", "dev", "--json").stdout))[1]
+    t.equal({ way.name, way.host, way.user, way.host_key_alias, fs.exists(way.key), fs.exists(way.known_hosts) },
+        { "dev", "127.0.0.1", "root", "vmatrix-dev", true, true })
+    t.match(fs.read(cli.folder .. "/ssh_config", 65536), "\n  Port " .. way.port .. "\n")
 end)
 
 -- The seed has no rsync: this host's own goes there, with its loader and libraries.
@@ -242,7 +246,7 @@ t.test("a_stopped_guest_says_how_it_is_started", function()
 end)
 
 t.test("it_starts_again_on_the_same_port_so_that_ssh_goes_on_knowing_it", function()
-    ok("start", "dev")
+    t.match(ok("start", "dev").stderr, "is up; `vmatrix shell dev` opens a shell")
     local result = ssh("ssh", "dev", "hostname")
     t.equal({ result.status, result.stdout }, { 0, "dev\n" }, result.stderr)
 end)

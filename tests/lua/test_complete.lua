@@ -56,6 +56,9 @@ t.test("commands of commands and the values of options are known", function()
     t.check(has(values("images", "mirror", "-"), "--help"))
     t.equal((values("test", "--keep", "")), { "never", "failed", "always" })
     t.equal((values("test", "--format=j")), { "--format=junit", "--format=json" })
+    t.equal((values("test", "--isolation=")), { "--isolation=test", "--isolation=cell", "--isolation=revert",
+        "--isolation=boot" })
+    t.equal((values("images", "build", "se")), { "seed" })
     local _, files = values("report", "--runs", "")
     t.check(files, "--runs wants a folder")
     _, files = values("script.lua", "")
@@ -68,7 +71,7 @@ t.test("the values that stand in sentences only are those of real options, and n
         for _, command in ipairs(cli.commands) do
             text = command.name == name and usages.of(command) or text
         end
-        for option, words in pairs(of) do
+        for option, words in pairs(of()) do
             t.check(text:find("\n  " .. option .. " ", 1, true), option .. " is no option of " .. name)
             for _, word in ipairs(words) do
                 t.check(text:find("%f[%w]" .. word .. "%f[%W]"), ("%s %s does not name %s"):format(name, option, word))

@@ -138,6 +138,9 @@ t.test("images of a matrix are locked without naming them", function()
     t.match(out, "mine%-1@x86_64")
     t.match(out, "mine%-1@aarch64")
     t.check(not out:find "seed", out)
+    local data = raw.json.decode(good "lock --json")
+    t.equal({ #data.images, data.images[1].name, data.failed }, { 2, "mine-1", 0 })
+    t.match(data.images[1].digest, "^sha256:%x+$")
     local result = run { "test", "--locked", "--list" }
     t.equal(result.status, 0, result.stderr)
     assert(fs.unlink(work .. "/vmatrix.lock"))
@@ -227,6 +230,8 @@ t.test("a mirror serves what it has, from a folder or a web server, and nothing 
     local result = run { "images", "mirror", folder, "mine-1", "--arch", "all" }
     t.equal(result.status, 0, result.stderr)
     t.equal(#fs.list(folder), 3)
+    local said = raw.json.decode(run({ "images", "mirror", folder, "mine-1", "--arch", "all", "--json" }).stdout)
+    t.equal({ #said.images, said.failed, fs.exists(folder .. "/" .. said.images[1].file) }, { 2, 0, true })
     local index = raw.json.decode(fs.read(folder .. "/index.json", 10000))
     t.equal(index["mine-1@x86_64"].file, "sha256-" .. disks.x86_64)
     for _, name in ipairs { "disk-x86_64", "disk-aarch64" } do

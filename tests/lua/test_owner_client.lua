@@ -2,6 +2,7 @@
 -- behind a socket: real ones are in tests/e2e/test_kept_owner.lua.
 local t = require "harness"
 local client = require "vm.owner.client"
+local progress = require "vm.terminal.progress"
 local raw = require "vm.raw"
 local task = require "vm.task"
 
@@ -35,6 +36,12 @@ end
 
 t.test("an_owner_of_another_version_is_asked_to_end_and_the_next_one_answers", function()
     local heard
+    local shown, start <const> = {}, progress.start
+    local _ <close> = setmetatable({}, { __close = function() progress.start = start end })
+    function progress.start(what)
+        shown[#shown + 1] = what
+        return start(what, { visible = false })
+    end
     local starts = with_owners({
         function(channel)
             greet(channel, "0.0")
@@ -47,9 +54,10 @@ t.test("an_owner_of_another_version_is_asked_to_end_and_the_next_one_answers", f
             channel:read(10)
         end,
     }, function(place)
-        t.equal(client.call("ping", nil, { place = place }), "here")
+        t.equal(client.call("delete_snapshot", { guest = "dev" }, { place = place }), "here")
     end)
     t.equal({ heard, starts }, { '{"verb":"retire"}\n', 1 })
+    t.equal(shown, { "delete snapshot dev" }, "what waits for the owner is shown: ")
 end)
 
 t.test("an_owner_of_another_version_that_does_not_end_is_named_with_the_remedy", function()

@@ -2,6 +2,7 @@
 local progress = require "vm.terminal.progress"
 local t = require "harness"
 local vm = require "vm"
+local width = require "vm.terminal.width"
 
 t.test("bytes_and_times_are_written_as_people_read_them", function()
     t.equal(progress.bytes(0), "0 B")
@@ -32,6 +33,12 @@ t.test("the_line_never_wraps_and_speaks_no_escape_sequences", function()
     t.check(#line <= 79, line)
     t.check(not line:find "[%c\x80-\xff]", line)
     t.match(progress.line({ what = "boot", elapsed = 1, note = "a\27b" }, 80), "a%?b$")
+end)
+
+t.test("tables_have_columns_as_wide_as_their_cells_and_no_blanks_at_the_ends_of_lines", function()
+    local rows = { { "NAME", "STATE" }, { width.plain "g\27r\u{fc}n\u{9b}", "" }, { "a", "on" } }
+    t.equal(width.table(rows), "NAME    STATE\ng?r\u{fc}n?\na       on")
+    t.equal(width.plain "\xff\t", "??")
 end)
 
 t.test("nothing_is_drawn_where_nobody_looks", function()

@@ -12,15 +12,10 @@ local kind_of = {
     RUN = "run", SCRIPT = "file", SNAPSHOT = "snapshot",
 }
 
----Values that the help has only in its sentences, by command and option.
+---Values that the help has only in its sentences: by command, by option.
 M.values = {
-    test = {
-        ["--format"] = { "junit", "tap", "json", "markdown", "github", "html" },
-        ["--isolation"] = { "test", "cell" },
-        ["--keep"] = { "never", "failed", "always" },
-        ["--rerun"] = { "failed", "all", "missing" },
-    },
-    report = { ["--format"] = { "terminal", "junit", "tap", "json", "markdown", "github", "html" } },
+    test = function() return require("vm.matrix.arguments").values end,
+    report = function() return { ["--format"] = require("vm.report.reports").FORMATS } end,
 }
 
 local function try(fn)
@@ -137,7 +132,7 @@ local function describe(command)
             subcommands[#subcommands + 1] = item.name
         end
         found.options = usage.options
-        local values = M.values[command.name] or {}
+        local values = M.values[command.name] and M.values[command.name]() or {}
         for _, option in ipairs(found.options) do
             option.words = values[option.names[#option.names]]
             option.complete = { kind_of[(option.value or ""):match "%u+"] }

@@ -4,6 +4,7 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local find = require "vm.owner.find"
 local make = require "vm.owner.make"
+local named = require "vm.guest.named"
 local progress = require "vm.terminal.progress"
 
 local M = {}
@@ -73,16 +74,10 @@ function M.create_options(text, opts)
         timeout = opts.timeout }
 end
 
--- Whether a text can only be an image: a path, an architecture behind it, or the name of one.
-local function is_image(text)
-    if text == "seed" or text:find "[@/]" then
-        return true
-    end
-    local known, images = pcall(require, "vm.images")
-    if known and type(images) == "table" and images.find then
-        return (pcall(images.find, text))
-    end
-    return raw.fs.exists(text)
+-- Whether a text can only be an image: a path, an architecture behind it, or one of these names.
+local function is_image(text, names)
+    local stat = raw.fs.stat(text)
+    return text:find "[@/]" ~= nil or names[text] ~= nil or (stat ~= nil and stat.type == "file")
 end
 
 ---The guest that a command is about: a kept one, or a throwaway one of an image, which ends with the program.
@@ -91,8 +86,9 @@ end
 ---@return vm.Guest|vm.KeptGuest
 ---@return boolean throwaway
 function M.guest_or_image(text, opts)
-    local name, why = find.match(text)
-    if name ~= text and is_image(text) then
+    local images = named.names()
+    local name, why = find.match(text, images)
+    if name ~= text and is_image(text, images) then
         local create = M.create_options(text, opts)
         local wanted = M.create_options(text, opts)
         wanted.timeout = nil
@@ -100,9 +96,7 @@ function M.guest_or_image(text, opts)
         local bar <close> = progress.start("boot " .. text) -- luacheck: ignore 211
         return require("vm.default").boot(create), true
     elseif not name then
-        local err = errors.new("notfound", (why:gsub("^there is no guest ", "there is no guest and no image ")))
-        err.no_guest = true
-        error(err, 0)
+        find.fail(why)
     end
     for _, option in ipairs(M.CREATE) do
         local key = option.name:sub(3)
@@ -112,14 +106,6 @@ function M.guest_or_image(text, opts)
         end
     end
     return find.need(text), false
-end
-
----Starts a kept guest that does not run, for commands that need one.
----@param guest vm.KeptGuest
-function M.wake(guest)
-    if guest.kept and guest:state() == "stopped" then
-        errors.fail("closed", "guest %s is not running; `vmatrix start %s` starts it", guest.name, guest.name)
-    end
 end
 
 ---Says something for people on stderr: what was done, and what may be next.
@@ -137,15 +123,11 @@ function M.json(value, list)
     print((errors.raise(raw.json.encode(list and raw.json.list(value) or value))))
 end
 
----What is known of one kept guest, as `vmatrix list --json` says it.
----@param name string
----@return vm.GuestEntry|nil
-function M.entry(name)
-    for _, entry in ipairs(find.kept()) do
-        if entry.name == name then
-            return entry
-        end
-    end
+---A forward as people read it: "127.0.0.1:8080 -> 80".
+---@param port { guest: integer, host: integer, udp: boolean, address: string }
+---@return string
+function M.port(port)
+    return ("%s:%d -> %d%s"):format(port.address, port.host, port.guest, port.udp and " (udp)" or "")
 end
 
 ---A guest's snapshots as one list, each with its `depth`: those made from it follow a snapshot.
@@ -164,8 +146,5 @@ function M.snapshots(guest)
     walk(guest:snapshots(), 0)
     return list
 end
-
----Boots a kept guest that was made already, and says so.
-M.await = make.await
 
 return M

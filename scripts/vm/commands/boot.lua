@@ -1,5 +1,6 @@
 -- `vmatrix boot`: makes a guest that is kept, and starts it.
 local command = require "vm.cli.command"
+local find = require "vm.owner.find"
 local raw = require "vm.raw"
 local target = require "vm.cli.target"
 
@@ -10,7 +11,7 @@ local function handler(opts, operands)
     local begun = raw.task.now()
     local guest = require("vm.default").boot(create)
     if opts.json then
-        target.json(target.entry(guest.name))
+        target.json(find.entry(guest))
         return
     end
     print(guest.name)

@@ -1,16 +1,13 @@
 -- `vmatrix fork`: a second kept guest that is a copy of one that runs.
 local command = require "vm.cli.command"
 local find = require "vm.owner.find"
-local progress = require "vm.terminal.progress"
 local target = require "vm.cli.target"
 
 local function handler(opts, operands)
     local guest <close> = find.need(operands.guest)
-    local bar <close> = progress.start("fork " .. guest.name)
     local fork <close> = guest:fork(operands.name, { hostname = not opts.same_hostname })
-    bar:close()
     if opts.json then
-        return target.json(target.entry(fork.name)) or command.OK
+        return target.json(find.entry(fork))
     end
     print(fork.name)
     target.say("guest %s is a copy of %s; `vmatrix shell %s` opens a shell in it", fork.name, guest.name, fork.name)

@@ -3,19 +3,15 @@ local command = require "vm.cli.command"
 local find = require "vm.owner.find"
 local target = require "vm.cli.target"
 
-local function show(port)
-    return ("%s:%d -> %d%s"):format(port.address, port.host, port.guest, port.udp and " (udp)" or "")
-end
-
 local function handler(opts, operands)
     local guest <close> = find.need(operands.guest)
     if not operands.port then
         local list = guest:forwards()
         if opts.json then
-            return target.json(list, true) or command.OK
+            return target.json(list, true)
         end
         for _, port in ipairs(list) do
-            print(show(port))
+            print(target.port(port))
         end
         return
     end
@@ -24,7 +20,7 @@ local function handler(opts, operands)
     local host = guest:forward(item)
     if opts.json then
         return target.json { guest = item.guest, host = host, udp = opts.udp or false,
-            address = opts.address or "127.0.0.1" } or command.OK
+            address = opts.address or "127.0.0.1" }
     end
     print(host)
     target.say("%s:%d leads to port %d of guest %s until it stops", opts.address or "127.0.0.1", host, item.guest,

@@ -4,11 +4,12 @@ local find = require "vm.owner.find"
 local progress = require "vm.terminal.progress"
 local raw = require "vm.raw"
 local target = require "vm.cli.target"
+local width = require "vm.terminal.width"
 
 local function handler(opts, operands)
     local guest <close> = find.need(operands.guest)
-    local entry = target.entry(guest.name)
     local figures = guest:info()
+    local entry = find.entry(guest)
     entry.cpu_time, entry.disks = figures.cpu_time, figures.disks
     entry.snapshots = target.snapshots(guest)
     entry.folder = guest:path "console.log":match "^(.*)/"
@@ -18,7 +19,7 @@ local function handler(opts, operands)
         return
     end
     local function line(name, text)
-        print(("%-10s %s"):format(name, (tostring(text):gsub("[%c\127]", "?"))))
+        print(("%-10s %s"):format(name, width.plain(text)))
     end
     line("name", entry.name)
     line("state", entry.state .. (entry.booted and os.date(" since %Y-%m-%d %H:%M:%S", entry.booted) or ""))
@@ -27,7 +28,7 @@ local function handler(opts, operands)
         entry.cpus == 1 and "" or "s", progress.bytes(entry.memory)))
     line("process", entry.pid or "-")
     for _, port in ipairs(entry.ports) do
-        line("port", ("%s:%d -> %d%s"):format(port.address, port.host, port.guest, port.udp and " (udp)" or ""))
+        line("port", target.port(port))
     end
     for _, disk in ipairs(entry.disks or {}) do
         line("disk", ("%s, %s of %s used"):format(disk.path, progress.bytes(disk.used), progress.bytes(disk.size)))

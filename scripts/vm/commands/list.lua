@@ -20,27 +20,13 @@ local function table_of(list)
     for c, column in ipairs(columns) do
         rows[1][c] = column[1]
     end
-    for _, entry in ipairs(list) do
-        local row = {}
+    for i, entry in ipairs(list) do
+        rows[i + 1] = {}
         for c, column in ipairs(columns) do
-            row[c] = (column[2](entry):gsub("[%c\127-\255]", "?"))
-        end
-        rows[#rows + 1] = row
-    end
-    local widest = {}
-    for _, row in ipairs(rows) do
-        for c, text in ipairs(row) do
-            widest[c] = math.max(widest[c] or 0, #text)
+            rows[i + 1][c] = width.plain(column[2](entry))
         end
     end
-    local lines = {}
-    for i, row in ipairs(rows) do
-        for c, text in ipairs(row) do
-            row[c] = width.pad(text, widest[c])
-        end
-        lines[i] = table.concat(row, "  "):gsub("%s+$", "")
-    end
-    return table.concat(lines, "\n")
+    return width.table(rows)
 end
 
 local function handler(opts)

@@ -3,7 +3,9 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local evict = require "vm.state.evict"
 local options = require "vm.options"
+local progress = require "vm.terminal.progress"
 local prune = require "vm.run.prune"
+local width = require "vm.terminal.width"
 
 local M = {}
 
@@ -43,8 +45,8 @@ end
 
 local function report_states(removed)
     for _, item in ipairs(removed) do
-        print(("state %s (%s): %s: %s, %.1f MiB"):format(item.key:sub(1, 12), (item.name:gsub("[%c\127]", "?")),
-            item.done and "removed" or "would be removed", item.reason, item.bytes / 2 ^ 20))
+        print(("state %s (%s): %s: %s, %s"):format(item.key:sub(1, 12), width.plain(item.name),
+            item.done and "removed" or "would be removed", item.reason, progress.bytes(item.bytes)))
     end
 end
 

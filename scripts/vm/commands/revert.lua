@@ -2,12 +2,10 @@
 local command = require "vm.cli.command"
 local find = require "vm.owner.find"
 local options = require "vm.options"
-local progress = require "vm.terminal.progress"
 local target = require "vm.cli.target"
 
 local function handler(_, operands)
     local guest <close> = find.need(operands.guest)
-    local bar <close> = progress.start("revert " .. guest.name) -- luacheck: ignore 211
     local names, known = {}, false
     for i, item in ipairs(target.snapshots(guest)) do
         names[i] = item.name

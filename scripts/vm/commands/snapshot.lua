@@ -1,8 +1,8 @@
 -- `vmatrix snapshot`: keeps the present state of a kept guest, or lists what was kept.
 local command = require "vm.cli.command"
 local find = require "vm.owner.find"
-local progress = require "vm.terminal.progress"
 local target = require "vm.cli.target"
+local width = require "vm.terminal.width"
 
 local function list(guest, json)
     local all = target.snapshots(guest)
@@ -10,7 +10,7 @@ local function list(guest, json)
         return target.json(all, true)
     end
     for _, item in ipairs(all) do
-        print(("%s%-20s %s%s"):format(("  "):rep(item.depth), (item.name:gsub("[%c\127]", "?")),
+        print(("%s%-20s %s%s"):format(("  "):rep(item.depth), width.plain(item.name),
             os.date("%Y-%m-%d %H:%M:%S", item.created), item.current and "  (here)" or ""))
     end
 end
@@ -20,9 +20,7 @@ local function handler(opts, operands)
     if opts.list then
         return list(guest, opts.json)
     end
-    local bar <close> = progress.start("snapshot of " .. guest.name) -- luacheck: ignore 211
     local made = guest:snapshot(operands.name, { description = opts.description })
-    bar:close()
     if opts.json then
         return target.json { guest = guest.name, name = made.name }
     end
@@ -41,7 +39,5 @@ return command.define {
     },
     text = "Memory is kept as well when the guest runs. `vmatrix delete GUEST --snapshot NAME` deletes one.",
     examples = { "vmatrix snapshot dev clean", "vmatrix snapshot dev --list" },
-    handler = function(opts, operands)
-        return handler(opts, operands) or command.OK
-    end,
+    handler = handler,
 }

@@ -9,7 +9,8 @@ local function handler(opts, operands)
     task.parallel(find.need_all(operands.guest), function(guest)
         guest:start { wait = "none" }
         make.await(guest, { wait = opts.no_wait and "none" or nil, timeout = opts.timeout }, "start")
-        target.say("guest %s %s", guest.name, opts.no_wait and "boots" or "is up")
+        target.say(opts.no_wait and "guest %s boots; `vmatrix console %s --follow` shows how far it is"
+            or "guest %s is up; `vmatrix shell %s` opens a shell", guest.name, guest.name)
     end, { keep_going = true })
 end
 

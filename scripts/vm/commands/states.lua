@@ -3,9 +3,13 @@ local raw = require "vm.raw"
 local errors = require "vm.errors"
 local evict = require "vm.state.evict"
 local options = require "vm.options"
+local progress = require "vm.terminal.progress"
 local store = require "vm.state.store"
+local width = require "vm.terminal.width"
 
 local M = {}
+
+local bytes, shown <const> = progress.bytes, width.plain
 
 local USAGE = [[
 usage: vmatrix states list [--why] [--json]
@@ -32,10 +36,6 @@ local function complain(text)
     return 2
 end
 
-local function mib(bytes)
-    return bytes >= 1 << 30 and ("%.1f GiB"):format(bytes / 2 ^ 30) or ("%.1f MiB"):format(bytes / 2 ^ 20)
-end
-
 local function ago(seconds)
     for _, unit in ipairs { { 86400, "days" }, { 3600, "hours" }, { 60, "minutes" } } do
         if seconds >= 2 * unit[1] then
@@ -43,11 +43,6 @@ local function ago(seconds)
         end
     end
     return "just now"
-end
-
--- What came from a script may hold anything.
-local function shown(text)
-    return (tostring(text):gsub("[%c\127]", "?"))
 end
 
 local function short(key)
@@ -71,22 +66,6 @@ local function newest_first()
     return out
 end
 
-local function print_table(rows)
-    local widths = {}
-    for _, row in ipairs(rows) do
-        for i, cell in ipairs(row) do
-            widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell)
-        end
-    end
-    for _, row in ipairs(rows) do
-        local words = {}
-        for i, cell in ipairs(row) do
-            words[i] = cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell))
-        end
-        print((table.concat(words, "  "):gsub("%s+$", "")))
-    end
-end
-
 local function print_why(record, indent)
     for _, reason in ipairs(record and record.why or {}) do
         print(indent .. shown(reason))
@@ -108,7 +87,7 @@ local function list(_, flags)
     for _, entry in ipairs(entries) do
         local record = entry.record or { name = "(not whole)", guest = "", cell = "" }
         rows[#rows + 1] = { short(entry.key), shown(record.name), shown(record.guest), shown(record.cell),
-            mib(entry.bytes), ago(os.time() - entry.used) }
+            bytes(entry.bytes), ago(os.time() - entry.used) }
         total = total + entry.bytes
     end
     if flags.why then
@@ -117,9 +96,9 @@ local function list(_, flags)
             print_why(entry.record, "    ")
         end
     elseif #entries > 0 then
-        print_table(rows)
+        print(width.table(rows))
     end
-    print(("%d states, %s of at most %s, in %s"):format(#entries, mib(total), mib(evict.limit()), store.folder()))
+    print(("%d states, %s of at most %s, in %s"):format(#entries, bytes(total), bytes(evict.limit()), store.folder()))
     return 0
 end
 
@@ -152,7 +131,7 @@ local function show(words, flags)
     end
     print("key       " .. entry.key)
     print("path      " .. entry.path)
-    print("size      " .. mib(entry.bytes))
+    print("size      " .. bytes(entry.bytes))
     print("last used " .. ago(os.time() - entry.used))
     if not record then
         print "It is not whole: the next use builds it anew."
@@ -185,7 +164,7 @@ local function tree()
     local function walk(entry, indent)
         local record = entry.record
         print(("%s%s  %s%s  %s"):format(indent, short(entry.key), shown(record and record.name or "(not whole)"),
-            record and record.cell ~= "" and " (" .. shown(record.cell) .. ")" or "", mib(entry.bytes)))
+            record and record.cell ~= "" and " (" .. shown(record.cell) .. ")" or "", bytes(entry.bytes)))
         for _, key in ipairs(entry.children) do
             walk(by_key[key], indent .. "  ")
         end

@@ -1,13 +1,11 @@
 -- `vmatrix stop`: asks kept guests to power off, and pulls the plug when they do not.
 local command = require "vm.cli.command"
 local find = require "vm.owner.find"
-local progress = require "vm.terminal.progress"
 local target = require "vm.cli.target"
 local task = require "vm.task"
 
 local function handler(opts, operands)
     task.parallel(find.need_all(operands.guest), function(guest)
-        local bar <close> = progress.start("stop " .. guest.name) -- luacheck: ignore 211
         local how = guest:stop { timeout = opts.timeout }
         target.say(how == "polite" and "guest %s is off; `vmatrix start %s` starts it again"
             or "guest %s did not power off when asked: its plug was pulled", guest.name, guest.name)

@@ -210,8 +210,8 @@ function M.missing(name, arch, more)
     end
     table.move(more or {}, 1, #(more or {}), #names + 1, names)
     local near = options.nearest(name, names)
-    errors.fail("notfound", "image %s: there is none of that name%s; `vmatrix images list` shows what there is",
-        name, near and (", did you mean '%s'?"):format(near) or "")
+    errors.fail("notfound", "image %s: there is none of that name; %s", name,
+        near and ("did you mean '%s'?"):format(near) or "`vmatrix images list` shows what there is")
 end
 
 return M

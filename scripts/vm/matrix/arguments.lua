@@ -14,9 +14,11 @@ local function whole(least)
     end
 end
 
+local words_of = {} -- by reader: the words that it takes
+
 local function one_of(...)
     local words = { ... }
-    return function(what, text)
+    local function read(what, text)
         for _, word in ipairs(words) do
             if word == text then
                 return text
@@ -26,6 +28,8 @@ local function one_of(...)
         return nil, ("%s: one of %s expected, got '%s'%s"):format(what, table.concat(words, ", "), text,
             near and ("; did you mean '%s'?"):format(near) or "")
     end
+    words_of[read] = words
+    return read
 end
 
 local function time(what, text)
@@ -76,11 +80,14 @@ end
 
 M.FORMATS = { "junit", "tap", "json", "markdown", "github", "html" }
 
+local known_format <const> = one_of(table.unpack(M.FORMATS))
+
 local function format(what, text)
     local name, path = text:match "^([^=]*)=(.+)$"
-    local known, why = one_of(table.unpack(M.FORMATS))(what, name or text)
+    local known, why = known_format(what, name or text)
     return known and { name = known, path = path }, why
 end
+words_of[format] = M.FORMATS
 
 local function text_of(_, text)
     return text
@@ -125,6 +132,10 @@ M.list = {
     { "help,h", nil, nil, "this text" },
 }
 
+---The words that options take, for completion: by option.
+---@type table<string, string[]>
+M.values = {}
+
 local by_name, order = {}, {}
 for _, item in ipairs(M.list) do
     if item[4] then
@@ -136,6 +147,7 @@ for _, item in ipairs(M.list) do
             option.shown = option.shown or dashed
             by_name[dashed] = option
             order[#order + 1] = dashed
+            M.values[dashed] = words_of[item[3]]
         end
     end
 end

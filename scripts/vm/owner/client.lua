@@ -3,6 +3,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local place_of = require "vm.owner.place"
+local progress = require "vm.terminal.progress"
 local shallow = require "vm.shallow"
 
 local M = {}
@@ -143,16 +144,20 @@ local function to_error(given, fallback)
 end
 
 ---Asks the owner to do something and waits for the answer; raises what it raised. When the task is
----cancelled the owner stops where that can be done.
+---cancelled the owner stops where that can be done. On a terminal it is shown what takes a while, be it that
+---the owner has to be started for it.
 ---@param verb string
 ---@param args? table
 ---@param opts? { place?: vm.owner.Place }
 ---@return any result
 function M.call(verb, args, opts)
     local place = opts and opts.place or place_of.of()
+    args = args or {}
+    local bar <close> = progress.start(("%s %s"):format(verb:gsub("_", " "), -- luacheck: ignore 211
+        args.guest or args.spec and args.spec.name or "kept guests"))
     local channel, read = connect(place)
     local _ <close> = setmetatable({}, { __close = function() channel:close() end })
-    errors.raise(channel:queue(errors.raise(raw.json.encode { verb = verb, args = args or {} }) .. "\n"))
+    errors.raise(channel:queue(errors.raise(raw.json.encode { verb = verb, args = args }) .. "\n"))
     local line = read()
     local answer = line and raw.json.decode(line)
     if not line then

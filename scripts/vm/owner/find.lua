@@ -35,6 +35,13 @@ local function entry_of_note(place, note)
     }
 end
 
+---What is known of a kept guest. Asks no other process.
+---@param guest vm.KeptGuest
+---@return vm.GuestEntry
+function M.entry(guest)
+    return entry_of_note(guest.place, guest.note)
+end
+
 ---What is known of the kept guests, sorted by name. Asks no other process.
 ---@param place? vm.owner.Place
 ---@return vm.GuestEntry[]
@@ -80,8 +87,8 @@ function M.list()
     return list
 end
 
--- The one name that is meant by a name or the beginning of one; nil and why.
-local function match(name, names)
+-- The one name that is meant by a name or the beginning of one; nil and why. `images` could have been meant, too.
+local function match(name, names, images)
     local found = {}
     for _, each in ipairs(names) do
         if each == name then
@@ -95,8 +102,11 @@ local function match(name, names)
     elseif #found > 1 then
         return nil, ("%s is the beginning of several guests: %s"):format(options.show(name), table.concat(found, ", "))
     end
-    local near = options.nearest(name, names)
-    return nil, ("there is no guest %s%s"):format(options.show(name), near and ("; did you mean '%s'?"):format(near)
+    local known = images and table.move(images, 1, #images, #names + 1, table.move(names, 1, #names, 1, {})) or names
+    local near = options.nearest(name, known)
+    return nil, ("there is no guest %s%s%s"):format(images and "and no image " or "", options.show(name),
+        near and ("; did you mean '%s'?"):format(near)
+        or images and "; `vmatrix list` shows the guests, `vmatrix images list` the images"
         or #names > 0 and "; `vmatrix list` shows those there are" or "; `vmatrix boot` makes one")
 end
 
@@ -126,6 +136,14 @@ function M.get(name)
     return kept.open(place, found)
 end
 
+---Raises that no guest is meant, which commands end with a status of its own for.
+---@param why string
+function M.fail(why)
+    local err = errors.new("notfound", why)
+    err.no_guest = true
+    error(err, 0)
+end
+
 ---The kept guest that a command line names; raises when there is none.
 ---@param name string a name, or the beginning of one
 ---@return vm.KeptGuest
@@ -136,12 +154,7 @@ function M.need(name)
     if found then
         guest, why = kept.open(place, found)
     end
-    if guest then
-        return guest
-    end
-    local err = errors.new("notfound", why)
-    err.no_guest = true
-    error(err, 0)
+    return guest or M.fail(why)
 end
 
 ---The kept guests that a command line names, each once; raises before anything is done when one of them is not
@@ -162,10 +175,11 @@ end
 
 ---The name of the kept guest that is meant, or nil and why there is none.
 ---@param name string
+---@param images? string[] names of images, where one could have been meant as well
 ---@return string|nil
 ---@return string|nil why
-function M.match(name)
-    return match(name, note_of.names(place_of.of()))
+function M.match(name, images)
+    return match(name, note_of.names(place_of.of()), images)
 end
 
 return M

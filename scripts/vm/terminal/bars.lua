@@ -3,6 +3,7 @@
 local raw = require "vm.raw"
 local progress = require "vm.terminal.progress"
 local task = require "vm.task"
+local width = require "vm.terminal.width"
 
 local M = {}
 
@@ -14,7 +15,7 @@ Bars.__index = Bars
 
 local function say(self, format, ...)
     self:erase()
-    io.stderr:write((format:format(...):gsub("[%c\127]", "?")), "\n")
+    io.stderr:write(width.plain(format:format(...)), "\n")
 end
 
 ---Takes the lines away.

@@ -45,11 +45,6 @@ local function bar(part, columns)
     return "[" .. ("#"):rep(full) .. ("-"):rep(columns - full) .. "]"
 end
 
-local function clean(text)
-    text = text:gsub("[%c\127]", "?")
-    return utf8.len(text) and text:gsub("\xc2[\x80-\x9f]", "?") or text:gsub("[\x80-\xff]", "?")
-end
-
 ---How far something is.
 ---@class vm.ProgressState
 ---@field what string
@@ -88,10 +83,10 @@ function M.line(state, columns)
     if part then
         table.insert(words, 1, ("%3d %%"):format(math.floor(part * 100)))
     end
-    local text = clean(state.what)
+    local text = width.plain(state.what)
     local tail = table.concat(words, "  ")
     if state.note and state.note ~= "" then
-        tail = tail .. "  " .. clean(state.note)
+        tail = tail .. "  " .. width.plain(state.note)
     end
     local room = columns - width.of(text) - width.of(tail) - 7 -- two gaps, two brackets, the last column
     if part and room >= BAR_MIN then

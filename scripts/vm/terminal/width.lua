@@ -1,4 +1,4 @@
--- How many columns of a terminal a text takes, and cutting it to fit.
+-- Lines of a terminal: text made harmless for one, how many columns it takes, cutting it to fit, tables.
 local M = {}
 
 -- Ranges of two columns and of none, coarse: what is doubtful counts as two, so that no line wraps.
@@ -29,6 +29,14 @@ local function of_code(code)
         return 0
     end
     return within(code, wide) and 2 or 1
+end
+
+---Text that may come from a guest or a script, for a line of a terminal: controls and what is no UTF-8 are "?".
+---@param text any
+---@return string
+function M.plain(text)
+    text = tostring(text):gsub("[%c\127]", "?")
+    return (utf8.len(text) and text:gsub("\xc2[\x80-\x9f]", "?") or text:gsub("[\x80-\xff]", "?"))
 end
 
 ---The columns of a line without controls.
@@ -71,6 +79,26 @@ end
 ---@return string
 function M.pad(text, columns)
     return text .. (" "):rep(columns - M.of(text))
+end
+
+---Rows of cells as lines, each column as wide as its widest cell.
+---@param rows string[][] as `plain` makes them; not changed
+---@return string
+function M.table(rows)
+    local widest, lines = {}, {}
+    for _, row in ipairs(rows) do
+        for c, text in ipairs(row) do
+            widest[c] = math.max(widest[c] or 0, M.of(text))
+        end
+    end
+    for i, row in ipairs(rows) do
+        local cells = {}
+        for c, text in ipairs(row) do
+            cells[c] = M.pad(text, widest[c])
+        end
+        lines[i] = table.concat(cells, "  "):gsub(" +$", "")
+    end
+    return table.concat(lines, "\n")
 end
 
 return M

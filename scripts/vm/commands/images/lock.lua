@@ -54,11 +54,20 @@ local function lock_images(opts, operands)
     if next(pins) then
         lock.write(path, all)
     end
+    local list = {}
     for _, entry in ipairs(entries) do
         local key = ("%s@%s"):format(entry.name, entry.arch)
-        if pins[key] then
-            print(("%s  %s  %s"):format(key, pins[key].digest:sub(1, 23), pins[key].note))
+        local item = pins[key]
+        if item then
+            list[#list + 1] = { name = entry.name, arch = entry.arch, digest = item.digest, url = item.url,
+                note = item.note }
+            if not opts.json then
+                print(("%s  %s  %s"):format(key, item.digest:sub(1, 23), item.note))
+            end
         end
+    end
+    if opts.json then
+        print(raw.json.encode { images = raw.json.list(list), failed = failed, lock = path })
     end
     return failed > 0 and 1 or 0
 end
@@ -73,6 +82,7 @@ M.lock = command.define {
         { name = "--unsigned", help = "believes checksums whose signature cannot be checked" },
         { name = "--lock", value = "FILE", complete = { "file" }, help = "instead of vmatrix.lock beside the matrix" },
         choose.MATRIX,
+        { name = "--json", help = "says what was pinned as JSON" },
     },
     text = [[
 Without names, the images that ./matrix.lua uses. What else the lock holds stays. Matrices and scripts
@@ -117,12 +127,24 @@ local function mirror_images(opts, operands)
         return mirror_one(entry, folder, opts, report)
     end)
     local index = raw.json.decode(fs.read(folder .. "/index.json", 4 << 20) or "{}") or {}
-    for key, item in pairs(done) do
-        index[key] = item
-        print(("%s  %s"):format(key, item.file))
+    local list = {}
+    for _, entry in ipairs(entries) do
+        local key = ("%s@%s"):format(entry.name, entry.arch)
+        local item = done[key]
+        if item then
+            index[key] = item
+            list[#list + 1] = { name = entry.name, arch = entry.arch, file = item.file, digest = item.digest,
+                size = item.size }
+            if not opts.json then
+                print(("%s  %s"):format(key, item.file))
+            end
+        end
     end
     if next(index) then
         raise(fs.write_atomic(folder .. "/index.json", raise(raw.json.encode(index)) .. "\n"))
+    end
+    if opts.json then
+        print(raw.json.encode { images = raw.json.list(list), failed = failed })
     end
     return failed > 0 and 1 or 0
 end
@@ -138,6 +160,7 @@ M.mirror = command.define {
         choose.ARCH,
         choose.LOCK,
         choose.MATRIX,
+        { name = "--json", help = "says what the folder has got as JSON" },
     },
     text = [[
 Files are called by their digests; index.json says what they are. VMATRIX_MIRROR names the folder, or the

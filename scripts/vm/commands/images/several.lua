@@ -1,6 +1,7 @@
 -- Doing something for several images at once, with a line of progress for each; and what the downloads are told.
 local bars = require "vm.terminal.bars"
 local task = require "vm.task"
+local width = require "vm.terminal.width"
 
 local M = {}
 
@@ -40,7 +41,7 @@ function M.each(what, entries, fn)
         else
             failed = failed + 1
             shown:erase()
-            io.stderr:write(("vmatrix images %s: %s\n"):format(what, (tostring(result):gsub("[%c\127]", "?"))))
+            io.stderr:write(("vmatrix images %s: %s\n"):format(what, width.plain(result)))
         end
     end, { limit = AT_ONCE })
     return results, failed
