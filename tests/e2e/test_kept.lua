@@ -246,9 +246,33 @@ t.test("a_stopped_guest_says_how_it_is_started", function()
 end)
 
 t.test("it_starts_again_on_the_same_port_so_that_ssh_goes_on_knowing_it", function()
-    t.match(ok("start", "dev").stderr, "is up; `vmatrix shell dev` opens a shell")
+    t.match(ok("start", "--no-wait", "dev").stderr, "boots; `vmatrix console dev %-%-follow` shows")
+    t.equal(ok("exec", "dev", "--", "uname", "-n").stdout, "dev\n") -- waits for the boot that is under way
     local result = ssh("ssh", "dev", "hostname")
     t.equal({ result.status, result.stdout }, { 0, "dev\n" }, result.stderr)
+end)
+
+-- A machine like those of distributions: the seed, with a cloud-init that takes its time and says so.
+local function with_cloud_init()
+    local seed = assert(require("vm.seed").image "x86_64")
+    local keyed, initrd = cli.folder .. "/keyed", cli.folder .. "/initrd"
+    require("vm.seed").keys(keyed, seed, { public = fs.read(home .. "/id_ed25519.pub", 4096):gsub("%s+$", ""),
+        host_key = assert(vm.raw.data.ed25519 "cloud").dropbear })
+    assert(vm.raw.data.cpio(initrd, { { path = "usr/bin/cloud-init", mode = 33261,
+        data = "#!/bin/sh\nsleep 1\necho \"$@\" > /tmp/told\n" } }, { after = keyed, mode = 384, scratch = true }))
+    assert(fs.write_atomic(cli.folder .. "/disk.raw", ("\0"):rep(65536)))
+    assert(fs.write_atomic(cli.folder .. "/user-data", "#cloud-config\n"))
+    return ([[vm.boot { name = "cloud", keep = true, arch = "x86_64", image = "%s/disk.raw", memory = "256MiB",
+        kernel = "%s", initrd = "%s", append = "%s", ready = "%s", user = "root",
+        cloud = { plain = true, user_data = "%s/user-data" } }]]):format(cli.folder, seed.kernel, initrd, seed.append,
+        seed.ready, cli.folder)
+end
+
+t.test("cloud_init_is_waited_for_and_what_it_was_told_by_is_taken_out", function()
+    ok("-e", with_cloud_init())
+    t.equal(ok("exec", "cloud", "cat /tmp/told").stdout, "status --wait\n")
+    t.check(not fs.exists(home .. "/guests/cloud/cidata.iso"), "the medium is still there")
+    ok("delete", "cloud")
 end)
 
 -- The program on a terminal of its own.

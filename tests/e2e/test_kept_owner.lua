@@ -176,7 +176,7 @@ end)
 t.test("a_name_can_be_had_once", function()
     local result = run("-e", [[vm.create { name = "c1", keep = true, arch = "x86_64" }]])
     t.equal(result.status, 1)
-    t.match(result.stderr, "there is a kept guest c1 already; `vmatrix delete c1` deletes it")
+    t.match(result.stderr, "a kept guest c1 already; `vmatrix shell c1` uses it, `vmatrix delete c1` deletes it")
 end)
 
 t.test("an_owner_of_another_version_makes_way", function()

@@ -83,7 +83,7 @@ end
 ---The guest that a command is about: a kept one, or a throwaway one of an image, which ends with the program.
 ---@param text string GUEST or IMAGE[@ARCH]
 ---@param opts table of the command, for a new guest
----@return vm.Guest|vm.KeptGuest
+---@return vm.Guest|vm.KeptGuest it can be used: a boot that is under way is over
 ---@return boolean throwaway
 function M.guest_or_image(text, opts)
     local images = named.names()
@@ -105,7 +105,19 @@ function M.guest_or_image(text, opts)
                 name)
         end
     end
-    return find.need(text), false
+    return M.reachable(text), false
+end
+
+---The kept guest that a command line names, for commands that go on inside it: a boot that is under way, be it
+---from another terminal, is waited for.
+---@param name string
+---@return vm.KeptGuest
+function M.reachable(name)
+    local guest = find.need(name)
+    if guest:boots() then
+        make.watch(guest, "boot", function() guest:wait_ready() end)
+    end
+    return guest
 end
 
 ---Says something for people on stderr: what was done, and what may be next.

@@ -10,6 +10,9 @@ local M = {}
 
 local raise = errors.raise
 
+---The name of the ISO image among a guest's files.
+M.MEDIUM = "cidata.iso"
+
 ---Makes the ISO image of a guest.
 ---@param guest vm.Guest
 ---@param run vm.Run
@@ -26,7 +29,7 @@ function M.prepare(guest, run, entry)
     local ours = data.config(cloud, {
         user = user, default_user = entry.user, public = key.public, host_key = host_key, name = guest.name,
     })
-    guest.seed_iso = guest.files:path "cidata.iso"
+    guest.seed_iso = guest.files:path(M.MEDIUM)
     raise(raw.data.iso(guest.seed_iso, "cidata", {
         { name = "meta-data", data = data.meta_data("vmatrix-" .. random_hex(8), cloud.hostname or guest.name) },
         { name = "network-config", data = data.network_config(guest.cards) },
@@ -77,7 +80,7 @@ function M.finish(guest, deadline)
     elseif result.status == 2 then
         raw.log.write("warn", guest.name, "cloud-init recovered from errors: " .. said)
     end
-    M.eject(guest)
+    (guest.eject_medium or M.eject)(guest) -- of a kept guest it is its owner who can
 end
 
 ---Takes the ISO image out, now and for the next starts.

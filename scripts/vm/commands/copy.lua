@@ -1,8 +1,8 @@
 -- `vmatrix copy`: files and folders between this host and a kept guest.
 local command = require "vm.cli.command"
 local errors = require "vm.errors"
-local find = require "vm.owner.find"
 local progress = require "vm.terminal.progress"
+local target = require "vm.cli.target"
 
 -- The guest's name and the path in "GUEST:PATH"; nil for a path of this host, also "./a:b".
 local function remote(text)
@@ -41,7 +41,7 @@ end
 
 local function handler(opts, operands)
     local name, inwards, paths, dst = sides(operands.paths)
-    local guest <close> = find.need(name)
+    local guest <close> = target.reachable(name)
     for _, path in ipairs(paths) do
         local bar <close> = progress.start("copy " .. path)
         local how = { exclude = opts.exclude, delete = opts.delete, progress = bar.driver and bar:callback() or nil }

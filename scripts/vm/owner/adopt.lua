@@ -2,6 +2,7 @@
 -- written back to it, and letting go of it without ending it.
 local raw = require "vm.raw"
 local cards = require "vm.network.cards"
+local cloud = require "vm.cloud"
 local console = require "vm.guest.console"
 local create = require "vm.guest.create"
 local errors = require "vm.errors"
@@ -53,7 +54,7 @@ function M.save(place, guest, ask)
     note_of.write(place, {
         name = guest.name, image = guest.spec.image_name or guest.spec.image, arch = guest.arch, accel = guest.accel,
         emulated = guest.emulated, created = guest.created, booted = guest.booted,
-        boot_seconds = guest.boot_seconds, uuid = guest.domain:uuid(),
+        boot_seconds = guest.boot_seconds, ready = guest.ready, uuid = guest.domain:uuid(),
         state = guest.last_state, pid = note_of.pid(place, guest.name), boot_offset = guest.console_log.boot,
         ports = guest.known_ports, login = note_of.plain(guest.login), boot = note_of.plain(guest.boot_files),
         spec = spec, desc = note_of.plain(guest.desc), forked = guest.forked,
@@ -104,12 +105,15 @@ function M.adopt(place, connection, note)
         connection = connection, changed = raw.task.event(), changes = {}, closed = false,
         desc = note.desc, login = note.login, boot_files = note.boot, emulator = note.desc.emulator,
         files = storage.at(folder, note.name, note.desc.ram), disk_paths = {}, created = note.created,
-        booted = note.booted, boot_seconds = note.boot_seconds, forked = note.forked, known_ports = note.ports,
-        agent_path = note.agent, package_manager = note.package_manager, token = note.token, kept = true,
+        booted = note.booted, boot_seconds = note.boot_seconds, ready = note.ready, forked = note.forked,
+        known_ports = note.ports, agent_path = note.agent, package_manager = note.package_manager,
+        token = note.token, kept = true,
     }, Guest)
-    for _, item in ipairs(note.desc.disks) do
+    for i, item in ipairs(note.desc.disks) do
         if not item.cdrom then
             self.disk_paths[#self.disk_paths + 1] = item.path
+        elseif item.path == self.files:path(cloud.MEDIUM) then
+            self.seed_iso, self.seed_drive = item.path, i
         end
     end
     cards.allocate(self)

@@ -134,7 +134,7 @@ function M.make(owner, guest, args)
         fork.fork_of = nil
         fork.domain:hmp("delvm " .. freeze.SNAPSHOT) -- its copy of what the first guest kept for it
         own_files(fork, args.hostname ~= false)
-        fork.kept, fork.created, fork.booted = true, os.time(), os.time()
+        fork.kept, fork.ready, fork.created, fork.booted = true, true, os.time(), os.time()
         fork.known_ports = fork:forwards()
         adopt.save(owner.place, fork)
         if fork.waking then

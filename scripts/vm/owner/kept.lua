@@ -2,6 +2,7 @@
 -- by its description; what changes it is asked of the owner.
 local raw = require "vm.raw"
 local client = require "vm.owner.client"
+local cloud = require "vm.cloud"
 local console = require "vm.guest.console"
 local errors = require "vm.errors"
 local GuestOfRun = require "vm.guest"
@@ -89,7 +90,12 @@ end
 local function take(self, note)
     local again = self.note and (self.note.pid ~= note.pid or self.note.boot_offset ~= note.boot_offset)
     self.note, self.spec, self.login, self.boot_files = note, note.spec, note.login, note.boot
-    self.package_manager = note.package_manager
+    self.package_manager, self.seed_iso = note.package_manager, nil
+    for _, item in ipairs(note.desc.disks) do
+        if item.cdrom and item.path == self:path(cloud.MEDIUM) then
+            self.seed_iso = item.path -- it has not come to the end of its first boot
+        end
+    end
     if again then
         self.failure = nil
         self:lose_connection "the guest was started anew"
@@ -227,6 +233,15 @@ function Guest:state()
         self:refresh()
     end
     return self.last_state
+end
+
+---Whether it runs and may not be through its boot yet: nobody has seen the end of that, and it began not long
+---ago.
+---@return boolean
+---@private
+function Guest:boots()
+    return self:state() == "running" and not self.note.ready and not self.failure and self:has_ssh()
+        and (self.seed_iso ~= nil or os.time() - (self.note.booted or 0) < self:limit(120))
 end
 
 ---The port of this host that leads to a port of the guest.

@@ -51,6 +51,12 @@ function Guest:await_start(opts)
     return await(self, options.check(self:what "start", opts, start_spec))
 end
 
+---Takes out what cloud-init was told by, now and for the next starts.
+---@private
+function Guest:eject_medium()
+    ask(self, "eject")
+end
+
 ---Asks the guest to power off, and pulls the plug when it has not after the timeout.
 ---@param opts? { timeout?: number|string }
 ---@return string how "polite" or "firm"

@@ -81,8 +81,8 @@ local function make(what, opts, start)
         if not opts.name then
             spec.name = free_name(place, spec.name)
         elseif raw.fs.exists(place_of.folder(place, spec.name)) then
-            errors.fail("exists", "%s: there is a kept guest %s already; `vmatrix delete %s` deletes it", what,
-                spec.name, spec.name)
+            errors.fail("exists", "%s: there is a kept guest %s already; `vmatrix shell %s` uses it, "
+                .. "`vmatrix delete %s` deletes it", what, spec.name, spec.name, spec.name)
         end
         local ok, err = pcall(ask, place, spec, start)
         if ok then
@@ -113,25 +113,28 @@ local function expected(guest)
     return longest
 end
 
----Waits for a guest that was started, and shows how that goes: the time, and what its console says.
+---Shows how far the boot of a guest is while fn waits for it: the time, and what its console says.
+---@param guest vm.KeptGuest
+---@param what string "boot"
+---@param fn fun()
+function M.watch(guest, what, fn)
+    local bar <close> = progress.start(("%s %s"):format(what, guest.name), { expect = expected(guest) })
+    local watcher <close> = bar.driver and task.closing(task.spawn(function() -- luacheck: ignore 211
+        while not guest.closed do
+            bar:note(guest.console_log:tail(1):sub(1, 60))
+            guest.console_log.grown:wait()
+        end
+    end)) or nil
+    fn()
+end
+
+---Waits for a guest that was started, and shows how that goes.
 ---@param guest vm.KeptGuest
 ---@param opts { wait?: string, timeout?: number }
 ---@param verb? string "boot"
 function M.await(guest, opts, verb)
-    if opts.wait == "none" then
-        return
-    end
-    local bar <close> = progress.start(("%s %s"):format(verb or "boot", guest.name), { expect = expected(guest) })
-    if bar.driver then
-        local watcher <close> = task.closing(task.spawn(function() -- luacheck: ignore 211
-            while not guest.closed do
-                bar:note(guest.console_log:tail(1):sub(1, 60))
-                guest.console_log.grown:wait()
-            end
-        end))
-        guest:await_start(opts)
-    else
-        guest:await_start(opts)
+    if opts.wait ~= "none" then
+        M.watch(guest, verb or "boot", function() guest:await_start(opts) end)
     end
 end
 

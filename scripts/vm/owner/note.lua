@@ -25,6 +25,7 @@ local MAX <const> = 1024 * 1024
 ---@field created integer unix time
 ---@field booted integer|nil unix time
 ---@field boot_seconds number|nil how long its last boot took
+---@field ready boolean|nil whether somebody has seen its present boot come to its end
 ---@field state string "running", "paused" or "stopped" when it was written
 ---@field pid integer|nil QEMU's, when it was written
 ---@field boot_offset integer where the present boot begins on its console

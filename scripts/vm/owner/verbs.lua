@@ -3,6 +3,7 @@
 -- awaited from outside: callers do that themselves.
 local raw = require "vm.raw"
 local adopt = require "vm.owner.adopt"
+local cloud = require "vm.cloud"
 local errors = require "vm.errors"
 local note_of = require "vm.owner.note"
 local scope = require "vm.task.scope"
@@ -78,6 +79,7 @@ end
 
 local function start(owner, guest)
     ensure_ram(guest)
+    guest.ready = nil
     local ok, err = pcall(guest.start, guest, { wait = "none" })
     if not ok and errors.is(err, "exists") and unpin_ports(guest) then -- somebody else has its port now
         ok, err = pcall(guest.start, guest, { wait = "none" })
@@ -170,6 +172,7 @@ end
 
 verbs.reboot = changing(function(guest, args)
     be_reachable(guest)
+    guest.ready = nil
     guest:reboot { wait = "none", timeout = args.timeout }
     guest.booted = os.time()
 end)
@@ -188,10 +191,16 @@ end
 
 -- How long its boot took until it was of use, as whoever waited for that has seen.
 function verbs.ready(owner, args, guest)
-    guest.boot_seconds = args.seconds
+    guest.boot_seconds, guest.ready = args.seconds, true
     adopt.save(owner.place, guest)
     return true
 end
+
+verbs.eject = changing(function(guest)
+    if guest.seed_iso then
+        cloud.eject(guest)
+    end
+end)
 
 function verbs.info(_, _, guest)
     return guest:info()
@@ -236,6 +245,7 @@ end
 
 verbs.revert = changing(function(guest, args)
     guest:revert(args.name)
+    guest.ready = guest.last_state ~= "stopped" or nil
     guest.life = guest.last_state ~= "stopped" and "started" or guest.life
     guest.known_ports = nil
 end)
