@@ -79,6 +79,20 @@ function M.skip(reason)
     error(setmetatable({ reason = reason }, Skip), 0)
 end
 
+-- Skips the running test when a program is absent; in CI, which has all of them, its absence is a failure. Whether
+-- it is there may be told, for what is no program on the path.
+function M.need(program, there)
+    if there == nil then
+        there = require("vm.host").which(program) ~= nil
+    end
+    if there then
+        return
+    elseif os.getenv "CI" == "true" then
+        error(program .. " is not installed; scripts/dev/deps test installs it", 0)
+    end
+    M.skip(program .. " is not installed")
+end
+
 -- Runs fn with a new folder, which is gone afterwards with all that is in it; returns what fn returns.
 function M.with_folder(fn)
     local folder = assert(raw.fs.mkdtemp())

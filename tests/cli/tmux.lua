@@ -31,9 +31,7 @@ end
 ---Starts a line of sh on a terminal; opts: cols, rows, env (NAME=VALUE strings). Skips the test without tmux.
 function M.start(line, opts)
     opts = opts or {}
-    if not host.which "tmux" then
-        t.skip "tmux is not installed"
-    end
+    t.need "tmux"
     count = count + 1
     local self = setmetatable({ name = ("vmatrix-%d-%d"):format(vm.raw.fs.pid(), count) }, Terminal)
     local cols, rows = tostring(opts.cols or 80), tostring(opts.rows or 24)
@@ -49,9 +47,7 @@ end
 
 ---Starts bash, which knows jobs, on a terminal, with the prompt "sh> ". Skips the test without it.
 function M.shell(opts)
-    if not host.which "bash" then
-        t.skip "bash is not installed"
-    end
+    t.need "bash"
     local self = M.start("env PS1='sh> ' HISTFILE= bash --norc --noprofile -i", opts)
     self:expect "sh>$"
     return self

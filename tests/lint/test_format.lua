@@ -8,13 +8,13 @@ local function clang_format(paths)
 end
 
 t.test("clang-format would change no c file", function()
-    tree.need(t, "clang-format")
+    t.need "clang-format"
     local output, ok = clang_format(tree.some(100, { "runtime", "bindings", "tests" }, "*.c", "*.h"))
     t.check(ok, output)
 end)
 
 t.test("the lint sees a brace and a width that are not ours", function()
-    tree.need(t, "clang-format")
+    t.need "clang-format"
     for _, sample in ipairs {
         "int f(void) {\n    return 0;\n}\n",
         "int f(void)\n{\n  return 0;\n}\n",

@@ -8,13 +8,13 @@ local function luacheck(paths)
 end
 
 t.test("luacheck is content with every lua file", function()
-    tree.need(t, "luacheck")
+    t.need "luacheck"
     local output, ok = luacheck(tree.some(200, { "scripts", "tests" }, "*.lua"))
     t.check(ok, output)
 end)
 
 t.test("the lint sees an unknown global, an unused local and a shadowed name", function()
-    tree.need(t, "luacheck")
+    t.need "luacheck"
     for _, sample in ipairs {
         "print(undefined_name)\n",
         "local unused = 1\n",

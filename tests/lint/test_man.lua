@@ -30,7 +30,7 @@ local function words(text)
 end
 
 t.test("mandoc finds nothing against the manual pages", function()
-    tree.need(t, "mandoc")
+    t.need "mandoc"
     for _, name in ipairs(pages) do
         t.equal(complaints(page(name), name:sub(-1)), "", name)
     end
@@ -67,7 +67,7 @@ t.test("every variable of the environment that is read is in the manual", functi
 end)
 
 t.test("the lint sees a page that man(7) does not allow", function()
-    tree.need(t, "mandoc")
+    t.need "mandoc"
     t.check(complaints('.TH X 1 "2026-01-01"\n.SH NAME\nx \\- y\n.NOPE\n', "1") ~= "")
 end)
 

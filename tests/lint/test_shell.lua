@@ -18,7 +18,7 @@ local function shellcheck(paths)
 end
 
 t.test("shellcheck is content with every shell script", function()
-    tree.need(t, "shellcheck")
+    t.need "shellcheck"
     local files = shell_scripts()
     t.check(#files >= 4, "the scripts were not found")
     local output, ok = shellcheck(files)
@@ -33,7 +33,7 @@ t.test("every shell script may be executed", function()
 end)
 
 t.test("the lint sees a word that is not quoted", function()
-    tree.need(t, "shellcheck")
+    t.need "shellcheck"
     local output, ok = tree.with_sample("#!/bin/sh\nrm -rf $1\n", ".sh", shellcheck)
     t.check(not ok, output)
 end)

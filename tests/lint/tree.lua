@@ -21,25 +21,6 @@ function M.run(command)
     return output, pipe:close() == true
 end
 
----Whether a program is on the path.
----@param name string
----@return boolean
-function M.has(name)
-    local _, ok = M.run("command -v " .. M.quote(name))
-    return ok
-end
-
----Skips the running test when a program is absent; in CI its absence is a failure.
----@param t table the harness
----@param program string
-function M.need(t, program)
-    if M.has(program) then return end
-    if os.getenv "CI" == "true" then
-        error(program .. " is not installed; scripts/dev/deps test installs it", 0)
-    end
-    t.skip(program .. " is not installed")
-end
-
 -- What scripts/examples/real-project/fetch.sh has put there is somebody else's.
 local FETCHED <const> = "-not -path '*/real-project/zlib/*'"
 
