@@ -61,4 +61,8 @@ say "|---|---|---|"
 for _, each in ipairs(releases) do
     local read = each.release.read or each.file.read
     say("| `%s` | %s | %s |", each.release.name, read.where, read.when)
+    for _, arch in ipairs(order) do
+        local own = (each.release.arches[arch] or {}).read
+        if own then say("| `%s@%s` | %s | %s |", each.release.name, arch, own.where, own.when) end
+    end
 end

@@ -51,6 +51,11 @@ return {
                     { dated = true, url = "https://download.fedoraproject.org/pub/fedora/linux/releases/43/Cloud/aarch64/images/Fedora-Cloud-Base-Generic-43-1.6.aarch64.qcow2",
                         sha256 = "66031aea9ec61e6d0d5bba12b9454e80ca94e8a79c913d37ded4c60311705b8b" },
                 },
+                ppc64le = { firmware = "bios",
+                    read = { where = "github.com/randomparity/kdive 1914aced3a37, the plan beside docs/design/2026-07-14-ppc64le-catalog-parity-1152.md", when = "2026-11-26" },
+                    { dated = true, url = "https://dl.fedoraproject.org/pub/fedora-secondary/releases/43/Cloud/ppc64le/images/Fedora-Cloud-Base-Generic-43-1.6.ppc64le.qcow2",
+                        sha256 = "50c51fb73f01722b737031c333e92c0fe5bd0c3760421fe104bd888941cd41bb" },
+                },
             },
         },
         {
