@@ -279,6 +279,8 @@ t.test("errors_have_the_users_lines_only_and_values_of_guests_are_harmless", fun
     at:enter "vm.boot { imag = 'seed' }"
     at:expect "error: vm%.boot: unknown option 'imag'; did you mean 'image'%?\nvm>$"
     t.check(not at:screen():find "vmatrix/")
+    at:enter "boot { image = 'seed' }"
+    at:expect "nil value %(global 'boot'%); did you mean vm%.boot%?\nvm>$"
     at:enter "'a\\27]0;title\\7b', '\\u{202e}x', '\\xff'"
     at:expect '\n"a\\x1b%]0;title\\x07b"\n"\\xe2\\x80\\xaex"\n"\\xff"\nvm>$'
 end)
@@ -317,6 +319,8 @@ t.test("what_was_typed_is_saved_as_a_script_that_runs_and_can_be_edited", functi
     at:enter "#'four'"
     at:enter "help()"
     at:expect "topics:"
+    at:enter "help copy"
+    at:expect "# Copying\n.*vm>$"
     at:enter(("save '%s'"):format(path))
     at:expect "3 lines in"
     t.equal(vm.raw.fs.read(path, 4096), "local vm = require \"vm\"\n\nsum = 1 + 1\nprint('sum', sum)\n_ = #'four'\n")
@@ -328,6 +332,14 @@ t.test("what_was_typed_is_saved_as_a_script_that_runs_and_can_be_edited", functi
     at:expect "\n42\nvm>$"
     at:enter "time(function() return 'back' end)"
     at:expect "%d%.%d+ s\n\"back\"\nvm>$"
+    at:enter(("save '%s'"):format(path)) -- neither the first save nor the call of edit is in it
+    at:expect "7 lines in"
+    t.match(vm.raw.fs.read(path, 4096), "_ = #'four'\nanswer = 20 %+ 2\nanswer = 40 %+ 2\n_ = answer\ntime%(")
+    at:enter "print(_ .. '!')" -- what the call above gave
+    at:expect "\nback!\nvm>$"
+    at:enter(("save '%s'"):format(path))
+    at:expect "8 lines in"
+    t.match(cli.run({ path }).stdout, "^sum\t2\nback!\n$")
 end)
 
 t.test("leaving_by_ctrl_d_exit_and_os_exit", function()

@@ -34,6 +34,7 @@ t.test("expressions_statements_and_what_is_not_finished", function()
     t.equal(chunk.statement "x = 1", "x = 1")
     t.equal(chunk.statement "f(1)", "f(1)")
     t.equal(chunk.statement "=1 + 1", "_ = 1 + 1")
+    t.equal(chunk.statement("f(1)", true), "_ = f(1)")
 end)
 
 t.test("values_are_shown_readably_and_folded_at_a_sensible_size", function()
@@ -192,6 +193,21 @@ t.test("help_knows_functions_objects_topics_and_chapters", function()
     t.raises(function() about "exce" end, "notfound", 'did you mean "exec"')
     t.raises(function() about(function() end) end, "notfound", "not of the library")
     t.equal(show.value(require "vm.guest".copy_in), "function guest:copy_in(src, dst, opts?)")
+end)
+
+t.test("what_is_called_by_a_wrong_name_is_told_the_right_one", function()
+    local known = require "vm.repl.known"
+    local function meant(kind, name)
+        return known.meant(("stdin:1: attempt to call a nil value (%s '%s')"):format(kind, name))
+    end
+    t.equal(meant("method", "exce"), "guest:exec")
+    t.equal(meant("field", "bot"), nil) -- too short to tell
+    t.equal(meant("field", "boott"), "vm.boot")
+    t.equal(meant("global", "boot"), "vm.boot")
+    t.equal(meant("global", "pritn"), "print")
+    t.equal(meant("global", "quite_another"), nil)
+    t.equal(meant("local", "boot"), nil)
+    t.equal(known.meant "stdin:1: oh", nil)
 end)
 
 t.test("the_history_keeps_entries_of_several_lines_and_nobody_else_reads_it", function()

@@ -18,17 +18,15 @@ local function take_type(text)
     if plain and not text:find("^[{(<:]", #plain + 1) then
         return plain, rest
     end
-    local depth, previous = 0, ""
-    for at = 1, #text do
-        local c = text:sub(at, at)
-        if c:find "[{(<]" then
-            depth = depth + 1
-        elseif c:find "[})>]" then
-            depth = depth - 1
-        elseif c == " " and depth == 0 and previous ~= ":" then
-            return text:sub(1, at - 1), text:sub(at + 1)
+    local depth = 0
+    for at, c in text:gmatch "()([{(<})> ])" do
+        if c == " " then
+            if depth == 0 and text:sub(at - 1, at - 1) ~= ":" then
+                return text:sub(1, at - 1), text:sub(at + 1)
+            end
+        else
+            depth = depth + (c:find "[{(<]" and 1 or -1)
         end
-        previous = c
     end
     return text, ""
 end
@@ -140,24 +138,23 @@ local function add_comment(all, module, holders, comment, line)
     local holder, verb = begun_by(line)
     if holder and not comment:find("\n---@private", 1, true) then
         local block = setmetatable({ name = verb, module = module, func = verb, comment = comment }, unread)
-        all.places[("%s %s.%s"):format(module, holder, verb)] = block
+        all.places[module .. " " .. holder .. "." .. verb] = block
         if holders[holder] then
             table.insert(holders[holder].methods, block)
         elseif holder == "M" then
-            all.functions[("%s.%s"):format(module, verb)] = block
+            all.functions[module .. "." .. verb] = block
         end
     end
 end
 
--- Goes from one comment of three dashes to the next.
+-- Goes from one comment of three dashes to the next; none is at a file's very beginning.
 local function read_module(all, module, text)
     local holders = {}
-    text = "\n" .. text .. "\n"
     local from = text:find("\n---", 1, true)
     while from do
         local stop = from
         repeat
-            stop = text:find("\n", stop + 1, true)
+            stop = text:find("\n", stop + 1, true) or #text + 1
         until not text:find("^%-%-%-", stop + 1)
         local line = text:match("^[^\n]*", stop + 1)
         add_comment(all, module, holders, text:sub(from, stop - 1), line)
@@ -240,7 +237,7 @@ function M.of(all, fn)
         number = number + 1
         if number == info.linedefined then
             local holder, verb = begun_by(line)
-            return holder and all.places[("%s %s.%s"):format(module, holder, verb)]
+            return holder and all.places[module .. " " .. holder .. "." .. verb]
         end
     end
 end

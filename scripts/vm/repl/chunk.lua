@@ -29,12 +29,14 @@ function M.compile(text)
     return nil, problem
 end
 
----What was typed as a statement of a script: an expression's values go where the prompt keeps the last one.
+---What was typed as a statement of a script. The value of what is no statement goes where the prompt keeps the
+---last one.
 ---@param text string
+---@param keep? boolean whether the value of a call, which is one, does so, too
 ---@return string
-function M.statement(text)
+function M.statement(text, keep)
     local code = text:gsub("^%s*=", "", 1)
-    if load(text, NAME, "t") then
+    if not keep and load(text, NAME, "t") then
         return text
     end
     return "_ = " .. code:gsub("^%s+", "")

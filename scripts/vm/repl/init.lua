@@ -115,7 +115,7 @@ end
 ---Runs what was typed, and prints its values or its error.
 ---@param text string
 ---@param chunk function|nil
----@param how string
+---@param how string see vm.repl.chunk; "words" for what is no Lua
 ---@return boolean ok
 function Session:evaluate(text, chunk, how)
     if not chunk then
@@ -123,7 +123,7 @@ function Session:evaluate(text, chunk, how)
         return false
     end
     local ok, results = self:run(chunk)
-    if not text:find "^%s*edit%f[%W]" then
+    if how ~= "words" and not text:find "^%s*edit%f[%W]" then
         self.last = text
     end
     if not ok then
@@ -145,7 +145,9 @@ function Session:evaluate(text, chunk, how)
     elseif text:find "^%s*local%s" then
         print "note: a local is gone when its line ends; without 'local' it stays"
     end
-    self.lines[#self.lines + 1] = chunks.statement(text)
+    if how ~= "words" then
+        self.lines[#self.lines + 1] = { text = text, valued = how == "expression" and results.n > 0 }
+    end
     return true
 end
 
@@ -177,8 +179,18 @@ function Session:may_leave()
     return why == "end" or (answer or ""):find "^%s*[yY]" ~= nil
 end
 
--- Words that mean a call when they are all there is, as newcomers type them.
-local words = { help = true, list = true }
+-- What newcomers type without brackets: `list`, `help`, `help copy`. Returns a call of it.
+local function plain_words(self, text)
+    local word, topic = text:match "^%s*(%a+)%s*(.-)%s*$"
+    local verb = word and self.verbs[word]
+    if not verb or rawget(_G, word) ~= verb then
+        return nil
+    elseif topic == "" and (word == "help" or word == "list") then
+        return verb
+    elseif word == "help" and topic:find "^[%a_][%w_.: ]*$" then
+        return function() verb(topic) end
+    end
+end
 
 local function is_leaving(text)
     local word = text:match "^%s*(%a+)%s*%(?%s*%)?%s*$"
@@ -207,9 +219,9 @@ function Session:loop()
                     return
                 end
             else
-                local word = text:match "^%s*(%a+)%s*$"
-                if words[word] and rawget(_G, word) == self.verbs[word] then
-                    chunk, how = self.verbs[word], "statement"
+                local call = plain_words(self, text)
+                if call then
+                    chunk, how = call, "words"
                 end
                 self:evaluate(text, chunk, how)
             end

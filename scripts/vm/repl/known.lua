@@ -1,6 +1,7 @@
 -- What the prompt knows of the library: its annotations, and the chapters of the manual.
 local raw = require "vm.raw"
 local annotations = require "vm.doc.annotations"
+local options = require "vm.options"
 
 local M = {}
 
@@ -93,6 +94,37 @@ function M.options(kind)
         fields[#fields + 1] = { name = name, type = of, text = "" }
     end
     return fields
+end
+
+---What may have been meant where something was called that there is not.
+---@param problem string as Lua says it
+---@return string|nil "guest:exec"
+function M.meant(problem)
+    local kind, name = problem:match "attempt to call a nil value %((%a+) '([%a_][%w_]*)'%)"
+    local separator = ({ method = ":", field = "vm.", global = "" })[kind]
+    if not separator or #name < 4 then
+        return nil
+    end
+    local spelled, names = {}, {}
+    local function add(short, full)
+        if not spelled[short] then
+            spelled[short] = full
+            names[#names + 1] = short
+        end
+    end
+    for key, value in pairs(kind == "global" and _G or {}) do
+        if type(key) == "string" and type(value) == "function" then
+            add(key, key)
+        end
+    end
+    for _, first in ipairs { "^vm%.", "^guest:", "" } do -- of verbs of one name the usual one
+        for _, verb in ipairs(M.load().verbs) do
+            if verb.full:find(first) and verb.full:find(separator, 1, true) then
+                add(verb.block.name, verb.full)
+            end
+        end
+    end
+    return spelled[name] or spelled[options.nearest(name, names)]
 end
 
 return M

@@ -284,7 +284,9 @@ function M.error(err)
         end
         return "error: a table without a message: " .. M.value(plain)
     end
-    local lines = { "error: " .. M.text(tostring_of(err)) }
+    local text = tostring_of(err)
+    local meant = require("vm.repl.known").meant(text)
+    local lines = { "error: " .. M.text(text) .. (meant and ("; did you mean %s?"):format(meant) or "") }
     local traceback = errors.is(err) and err.traceback
     local frames = traceback and errors.users_frames(traceback) or ""
     for line in frames:gmatch "[^\n]+" do

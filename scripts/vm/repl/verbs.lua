@@ -1,5 +1,6 @@
 -- What the prompt offers besides the library: list, help, time, save, edit.
 local raw = require "vm.raw"
+local chunks = require "vm.repl.chunk"
 local errors = require "vm.errors"
 local shell = require "vm.remote.shell"
 local show = require "vm.repl.show"
@@ -64,14 +65,16 @@ function M.time(fn, ...)
 end
 
 -- Lines that are for the prompt only, and those that give the terminal away.
-local function is_for_prompt(line)
+local function is_for_prompt(session, line)
     if line:find ":shell%s*[%({]" or line:find ":console%s*%(?%s*[\"']attach" then
         return true
     end
-    local name = line:match "^%s*(%a+)%s*[%(\"'{]" or line:match "^_ = (%a+)%s*[%(\"'{]" or line:match "^%s*(%a+)%s*$"
-        or line:match "^_ = (%a+)$"
-    return name and (M[name] ~= nil or name == "help") and rawget(_G, name) ~= nil
+    local name = line:match "^%s*=?%s*(%a+)%s*[%(\"'{]"
+    return name and name ~= "time" and session.verbs[name] ~= nil and rawget(_G, name) == session.verbs[name]
 end
+
+local HEAD <const> = 'local vm = require "vm"\n'
+local TIME <const> = "local function time(fn, ...) return fn(...) end\n"
 
 local function saver(session)
     ---Writes the session's successful lines as a script that runs.
@@ -80,14 +83,20 @@ local function saver(session)
         if type(path) ~= "string" or path == "" then
             errors.fail("usage", "save: the path of a file expected, such as save \"session.lua\"")
         end
-        local out = { "local vm = require \"vm\"\n" }
+        local kept, lines, uses_last = {}, {}, false
         for _, line in ipairs(session.lines) do
-            if not is_for_prompt(line) then
-                out[#out + 1] = line
+            if not is_for_prompt(session, line.text) then
+                kept[#kept + 1] = line
+                uses_last = uses_last or line.text:find "%f[%w_]_%f[^%w_]" ~= nil
             end
         end
-        errors.raise(raw.fs.write_atomic(path, table.concat(out, "\n") .. "\n", 420)) -- 0644
-        print(("%d lines in %s; vmatrix %s runs them"):format(#out - 1, show.line(path), show.line(path)))
+        for i, line in ipairs(kept) do
+            lines[i] = chunks.statement(line.text, uses_last and line.valued)
+        end
+        local text = table.concat(lines, "\n") .. "\n"
+        local head = HEAD .. (text:find "%f[%w_]time%s*%(" and _G.time == M.time and TIME or "")
+        errors.raise(raw.fs.write_atomic(path, head .. "\n" .. text, 420)) -- 0644
+        print(("%d lines in %s; vmatrix %s runs them"):format(#lines, show.line(path), show.line(path)))
     end
 end
 
@@ -114,12 +123,13 @@ local function editor_of(session)
             session.editor:remember(edited)
         end
         print(show.text(edited))
-        local chunk, how = require("vm.repl.chunk").compile(edited)
+        local chunk, how = chunks.compile(edited)
         if not chunk then
             errors.fail("script", "%s", how == "unfinished" and "what was edited is not finished" or how)
         end
         local results = table.pack(chunk())
-        session.lines[#session.lines + 1], session.last = require("vm.repl.chunk").statement(edited), edited
+        session.lines[#session.lines + 1] = { text = edited, valued = how == "expression" and results.n > 0 }
+        session.last = edited
         return table.unpack(results, 1, results.n)
     end
 end
