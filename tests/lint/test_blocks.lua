@@ -10,6 +10,16 @@ local function documents()
     return files
 end
 
+-- The tests that a reason for not running a block refers to, of which there is none of that name.
+local function missing_tests(mark)
+    local missing = {}
+    for name in mark:gmatch "tests/[%w_]+/[%w_]+%.?%a*" do
+        local path = name:find "%.lua$" and name or name .. ".lua"
+        if not pcall(tree.read, path) then missing[#missing + 1] = path end
+    end
+    return missing
+end
+
 local function complaints(path, text)
     local found = {}
     for _, block in ipairs(blocks.all(text)) do
@@ -19,6 +29,9 @@ local function complaints(path, text)
         elseif block.kind ~= "lua" and not block.mark then
             found[#found + 1] = where .. ": put <!-- not run: why --> before it, with an empty line between; or "
                 .. "<!-- run -->, and tests/e2e/test_manual_shell.lua runs it"
+        end
+        for _, test in ipairs(missing_tests(block.mark or "")) do
+            found[#found + 1] = ("%s: there is no %s"):format(where, test)
         end
     end
     return found
@@ -59,6 +72,8 @@ t.test("the lint sees what is neither run nor marked", function()
     t.equal(#complaints("x", "a\n\n    $ vmatrix x\n"), 1)
     t.equal(#complaints("x", "<!-- run -->\n\n    $ vmatrix x\n    $ make\n"), 1)
     t.equal(complaints("x", "<!-- not run: it is make's -->\n\n    $ make\n"), {})
+    t.equal(complaints("x", "<!-- not run: tests/lint/test_blocks.lua is it -->\n\n    $ make\n"), {})
+    t.equal(#complaints("x", "<!-- not run: tests/lint/test_nothing.lua and tests/e2e/test_no do -->\n\n    x\n"), 2)
     t.equal(complaints("x", "* a\n    goes on\n"), {}, "what is no block is none")
 end)
 
