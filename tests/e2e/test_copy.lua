@@ -61,7 +61,7 @@ test("read_and_write_take_any_bytes", function()
     shared:write("/w/x/y", "bytes \0 \xff\n", { mode = tonumber("640", 8) })
     t.equal(shared:read "/w/x/y", "bytes \0 \xff\n")
     t.equal(shared:output { "stat", "-c", "%a", "/w/x/y" }, "640")
-    t.raises(function() shared:read "/w/none" end, "notfound", "^shared: read /w/none: .*no such file")
+    t.raises(function() shared:read "/w/none" end, "notfound", "^guest shared: read /w/none: .*no such file")
     t.raises(function() shared:read("/w/x/y", { max = 3 }) end, "limit")
 end)
 

@@ -148,6 +148,23 @@ t.test("parallel_raises_an_error_of_any_value_and_closes_what_the_others_returne
     t.equal(closed, { "of the first" })
 end)
 
+t.test("what_is_being_made_is_closed_at_once_when_that_fails_or_is_cancelled", function()
+    local count = 0
+    local object = { close = function()
+        vm.sleep(0.01)
+        count = count + 1
+    end }
+    t.equal(scope.or_close(object, function(...) return ... end, "made"), "made")
+    t.equal(count, 0)
+    t.raises(function() scope.or_close(object, error, "not to be had") end, nil, "not to be had")
+    t.equal(count, 1)
+    local maker = vm.spawn(scope.or_close, object, vm.sleep, 100)
+    vm.sleep(0.01)
+    maker:cancel()
+    maker:ended()
+    t.equal(count, 2)
+end)
+
 t.test("all_who_wait_for_a_connection_that_fails_hear_of_it", function()
     local waiting = {}
     for i = 1, 4 do

@@ -183,8 +183,8 @@ end
 ---@param opts? vm.CopyOptions
 ---@return vm.CopyResult
 function M.copy_in(machine, src, dst, opts)
-    local what = ("%s: copy_in %s to %s"):format(machine.name, raw.tree.shown(tostring(src)),
-        raw.tree.shown(tostring(dst)))
+    local what = machine:what(("copy_in %s to %s"):format(raw.tree.shown(tostring(src)),
+        raw.tree.shown(tostring(dst))))
     opts = check(what, src, dst, opts, in_spec)
     if machine.step then
         machine.step:check_copy(what, src, opts.exclude)
@@ -235,8 +235,8 @@ end
 ---@param opts? vm.CopyOptions
 ---@return vm.CopyResult
 function M.copy_out(machine, src, dst, opts)
-    local what = ("%s: copy_out %s to %s"):format(machine.name, raw.tree.shown(tostring(src)),
-        raw.tree.shown(tostring(dst)))
+    local what = machine:what(("copy_out %s to %s"):format(raw.tree.shown(tostring(src)),
+        raw.tree.shown(tostring(dst))))
     opts = check(what, src, dst, opts, out_spec)
     local bar <close> = watched(src, opts) -- luacheck: ignore 211
     return verb(machine, what, opts, function(remote)
@@ -271,7 +271,7 @@ function M.read(machine, path, opts)
     check_path("read", path)
     opts = options.check("read", opts, { max = { "number|size", default = 64 << 20 }, timeout = "time",
         transport = transports })
-    local what = ("%s: read %s"):format(machine.name, raw.tree.shown(path))
+    local what = machine:what("read " .. raw.tree.shown(path))
     return verb(machine, what, opts, function(remote)
         return shell.read(remote, path, opts.max)
     end, "read")
@@ -284,7 +284,7 @@ end
 ---@param opts? { mode?: integer, timeout?: number|string, transport?: string } mode: tonumber("644", 8)
 function M.write(machine, path, data, opts)
     check_path("write", path)
-    local what = ("%s: write %s"):format(machine.name, raw.tree.shown(path))
+    local what = machine:what("write " .. raw.tree.shown(path))
     if type(data) ~= "string" then
         errors.fail("usage", "%s: a string expected, got %s", what, options.show(data))
     end

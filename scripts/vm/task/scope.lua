@@ -69,17 +69,20 @@ function M.disown(object)
     end
 end
 
----Calls fn(...), with which the making of an object goes on; closes the object when that fails.
+---Calls fn(...), with which the making of an object goes on; closes the object when that fails or is cancelled.
 ---@param object table anything with a close method
 ---@param fn function
 ---@param ... any
 ---@return any result what fn returns
 function M.or_close(object, fn, ...)
-    local ok, result = pcall(fn, ...)
-    if not ok then
-        object:close()
-        error(result, 0)
-    end
+    local made = false
+    local _ <close> = setmetatable({}, { __close = function()
+        if not made then
+            object:close()
+        end
+    end })
+    local result = fn(...)
+    made = true
     return result
 end
 
