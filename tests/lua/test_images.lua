@@ -1,5 +1,6 @@
 -- The catalogue and the cache of images, without a network.
 local t = require "harness"
+local vm = require "vm"
 local raw = require "vm.raw"
 local catalogue = require "vm.images.catalogue"
 local check = require "vm.images.check"
@@ -147,6 +148,20 @@ t.test("an image that was changed in the cache is never used", function()
     file:write "x"
     file:close()
     t.raises(function() images.get("other", "x86_64") end, "notfound")
+    t.check(not fs.exists(got.path), "it is still there")
+end)
+
+t.test("a damaged image is not removed while somebody makes it", function()
+    images.register { name = "other", arch = "x86_64", path = disk "other.qcow2", format = "qcow2" }
+    local got = images.get("other", "x86_64")
+    assert(fs.chmod(got.path, 420))
+    assert(fs.write_atomic(got.path, "no disk"))
+    local held = store.lock(got.digest)
+    local finding = vm.spawn(function() return pcall(images.get, "other", "x86_64") end)
+    vm.sleep(0.2)
+    t.check(fs.exists(got.path), "it was removed")
+    held:close()
+    t.equal((finding:join()), false)
     t.check(not fs.exists(got.path), "it is still there")
 end)
 

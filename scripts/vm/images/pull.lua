@@ -70,7 +70,7 @@ function M.image(entry, digest, locations, opts)
     local lock <close> = store.lock(digest, function() -- luacheck: ignore 211
         progress { what = "waiting", name = entry.name, arch = entry.arch }
     end)
-    local there = store.open(digest) -- somebody else was faster
+    local there = store.open(digest, true) -- somebody else was faster
     if there then
         return there
     end
@@ -81,7 +81,7 @@ function M.image(entry, digest, locations, opts)
         digest = digest, files = files, format = entry.format, name = entry.name, arch = entry.arch, url = url,
         compression = entry.compression, fetched = os.time(), verified = entry.verified,
     }
-    return store.open(digest)
+    return store.open(digest, true)
 end
 
 return M

@@ -104,25 +104,37 @@ function M.record(digest)
     return record
 end
 
+-- Reads an image that seems to have changed, under its lock: another process may put a good one in its place.
+local function look_again(digest, locked)
+    local lock <close> = not locked and M.lock(digest) or nil -- luacheck: ignore 211
+    local record = M.record(digest)
+    if not record or untouched(record) then
+        return record
+    end
+    local ok, problem = M.verify(record)
+    if not ok then
+        raw.log.write("warn", nil, ("image %s: %s; it is removed from the cache"):format(digest, problem))
+        raise(fs.remove_tree(record.folder))
+        return nil
+    end
+    write_record(record.folder, record)
+    return record
+end
+
 local in_use = {} -- folder -> lock, for the life of the process: prune leaves it alone
 
 ---The image with a digest, ready to be used, or nil. Its files are read only if they seem to have changed
 ---since they were checked; one that is damaged is removed.
 ---@param digest string
+---@param locked? boolean whether the caller has its lock
 ---@return vm.CachedImage|nil
-function M.open(digest)
+function M.open(digest, locked)
     local record = M.record(digest)
+    if record and not untouched(record) then
+        record = look_again(digest, locked)
+    end
     if not record then
         return nil
-    end
-    if not untouched(record) then
-        local ok, problem = M.verify(record)
-        if not ok then
-            raw.log.write("warn", nil, ("image %s: %s; it is removed from the cache"):format(digest, problem))
-            raise(fs.remove_tree(record.folder))
-            return nil
-        end
-        write_record(record.folder, record)
     end
     if not in_use[record.folder] then
         in_use[record.folder] = fs.lock(record.folder .. "/in-use", true, true)
