@@ -128,7 +128,7 @@ static unsigned long long field_bytes(lua_State *L, const char *name)
  * cpus =, memory = bytes, cpu_model =, cpu_features = { "aes", "-cx16" }, kernel =, initrd
  * =, append =, firmware = "none"|"bios"|"uefi"|"uefi-secure", loader =, nvram =, ram = path,
  * ram_private =
- * bool, owner = "+uid:+gid", console_log = path, disk_io =, tb_cache = bytes, qemu_args = { ... },
+ * bool, owner = "+uid:+gid", console_log = path, disk_io =, tb_cache = bytes, qemu_global = "driver.property=value", qemu_args = { ... },
  * disks = { { path =, format =, target =, cache =, serial =, readonly =, cdrom = } }, nics =
  * { { mac =, place =, restrict =, socket = path of a private network, forwards = { {
  * host_addr =, host_port =, guest_port =, udp = } } } }, card_slots = how many such cards
@@ -169,6 +169,7 @@ int l_virt_xml(lua_State *L)
     desc.disk_io = field_string(L, 1, "disk_io", NULL);
     desc.tb_cache = field_bytes(L, "tb_cache");
     desc.cpu_features = field_strings(L, 1, "cpu_features");
+    desc.qemu_global = field_string(L, 1, "qemu_global", NULL);
     desc.qemu_args = field_strings(L, 1, "qemu_args");
     slots = field_integer(L, 1, "card_slots", 0);
     desc.card_slots = slots > 0 && slots < 1 << 16 ? (unsigned)slots : 0;
@@ -190,14 +191,14 @@ static void set_string(lua_State *L, const char *name, const char *value)
 
 /* virt.arches(): what is known of each architecture, as a list of { name =, alias =, emulator =
  * program's name, machine =, console = the kernel's name of the serial line, acpi = bool,
- * pci_bus = QEMU's name of the root bus, nil on channels; root_ports = bool }. */
+ * pci_bus = QEMU's name of the root bus, nil on channels; root_ports = bool, tcg_global = for the emulated cpu "max", or nil }. */
 int l_virt_arches(lua_State *L)
 {
     lua_Integer i = 0;
 
     lua_newtable(L);
     for (const struct vx_arch *arch = vx_arch_all(); arch->name != NULL; arch++) {
-        lua_createtable(L, 0, 8);
+        lua_createtable(L, 0, 9);
         set_string(L, "name", arch->name);
         set_string(L, "alias", arch->alias);
         set_string(L, "emulator", arch->emulator);
@@ -208,6 +209,7 @@ int l_virt_arches(lua_State *L)
         set_string(L, "pci_bus", arch->pci_bus);
         lua_pushboolean(L, arch->root_ports);
         lua_setfield(L, -2, "root_ports");
+        set_string(L, "tcg_global", arch->tcg_global);
         lua_seti(L, -2, ++i);
     }
     return 1;

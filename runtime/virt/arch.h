@@ -18,6 +18,7 @@ struct vx_arch {
     const char *panic_model;  /* libvirt's, NULL when it has none for this machine */
     const char *machine_opts; /* further -machine options, NULL for none */
     const char *tcg_cpu_off;  /* a feature to leave out under emulation, NULL for none */
+    const char *tcg_global;   /* a -global of QEMU for that "max" cpu, NULL for none */
     bool tcg_cpu_default; /* there is no "max" of it under emulation: the machine's own cpu */
     enum vx_bus bus;
     bool acpi;          /* without UEFI */

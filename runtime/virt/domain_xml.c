@@ -374,6 +374,10 @@ static void add_commandline(struct build *b)
         vx_buf_str(&buf, b->arch->machine_opts);
         add_args(b, "-machine", &buf);
     }
+    if (b->desc->qemu_global != NULL) {
+        add_arg(b, "-global");
+        add_arg(b, b->desc->qemu_global);
+    }
     add_cards(b);
     if (b->arch->panic_pci) {
         vx_buf_fmt(&buf, "pvpanic-pci,bus=%s,addr=0x%02x", b->arch->pci_bus, SLOT_PANIC);

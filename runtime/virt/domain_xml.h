@@ -69,6 +69,7 @@ struct vx_domain_desc {
     const char *owner;       /* "+uid:+gid" that QEMU runs as; NULL: libvirt's choice */
     const char *console_log; /* what the serial line printed is appended; NULL: not kept */
     const char *disk_io; /* how QEMU does its disks: "threads", "io_uring"; NULL: its default */
+    const char *qemu_global;     /* "driver.property=value", NULL: none */
     unsigned long long tb_cache; /* bytes of translated code under tcg; 0: QEMU's default */
     const struct vx_disk_desc *disks;
     size_t disks_len;

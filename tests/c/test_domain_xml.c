@@ -153,6 +153,7 @@ static void cpu_firmware_fork_and_further_arguments_show(void **state)
     desc.loader = "/usr/share/OVMF/OVMF_CODE.fd";
     desc.nvram = "/disks/vars.fd";
     desc.ram_private = true;
+    desc.qemu_global = "max-arm-cpu.pauth-impdef=on";
     desc.qemu_args = args;
     expect("fork", &desc);
 }

@@ -57,6 +57,8 @@ local function description(self, what)
         ram = self.files:ram(what, spec.memory),
         console_log = self.console_log.path,
         tb_cache = spec.emulated and 256 * 1024 * 1024 or nil,
+        -- Noted with the guest: memory that was kept of one without it holds signatures that this cpu takes for wrong.
+        qemu_global = spec.emulated and not spec.cpu.model and spec.arch_info.tcg_global or nil,
         disks = build_disks(self, what),
         disk_io = disk_io.choose(spec.arch, self.emulator),
         nics = cards.describe(self),
