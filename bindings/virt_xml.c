@@ -128,7 +128,8 @@ static unsigned long long field_bytes(lua_State *L, const char *name)
  * cpus =, memory = bytes, cpu_model =, cpu_features = { "aes", "-cx16" }, kernel =, initrd
  * =, append =, firmware = "none"|"bios"|"uefi"|"uefi-secure", loader =, nvram =, ram = path,
  * ram_private =
- * bool, owner = "+uid:+gid", console_log = path, disk_io =, tb_cache = bytes, qemu_global = "driver.property=value", qemu_args = { ... },
+ * bool, owner = "+uid:+gid", console_log = path, disk_io =, tb_cache = bytes,
+ * qemu_global = "driver.property=value", qemu_args = { ... },
  * disks = { { path =, format =, target =, cache =, serial =, readonly =, cdrom = } }, nics =
  * { { mac =, place =, restrict =, socket = path of a private network, forwards = { {
  * host_addr =, host_port =, guest_port =, udp = } } } }, card_slots = how many such cards
@@ -191,7 +192,8 @@ static void set_string(lua_State *L, const char *name, const char *value)
 
 /* virt.arches(): what is known of each architecture, as a list of { name =, alias =, emulator =
  * program's name, machine =, console = the kernel's name of the serial line, acpi = bool,
- * pci_bus = QEMU's name of the root bus, nil on channels; root_ports = bool, tcg_global = for the emulated cpu "max", or nil }. */
+ * pci_bus = QEMU's name of the root bus, nil on channels; root_ports = bool, tcg_global = for the
+ * emulated cpu "max", or nil }. */
 int l_virt_arches(lua_State *L)
 {
     lua_Integer i = 0;
