@@ -28,7 +28,7 @@ t.test("commands_as_data_name_the_kinds_that_completion_knows", function()
         local def = require(each.module).command
         if def then
             count = count + 1
-            t.equal({ def.name, def.help ~= nil }, { each.name, true })
+            t.equal({ def.name, def.help }, { each.name, each.help })
             for _, list in ipairs { def.operands or {}, def.options or {} } do
                 for _, item in ipairs(list) do
                     for _, kind in ipairs(item.complete or {}) do
@@ -43,6 +43,9 @@ end)
 
 t.test("help_knows_every_command_and_the_nearest", function()
     t.equal(run("help", "boot").stdout, run("boot", "--help").stdout)
+    t.equal(run("help", "images", "pull").stdout, run("images", "pull", "--help").stdout)
+    t.match(run("help", "images", "pul").stderr, "did you mean 'pull'")
+    t.match(run("help", "boot", "it").stderr, "'it' is one word too many")
     t.match(run("help").stdout, "\n  ssh%-config +")
     local result = run("help", "bot")
     t.equal(result.status, 2)

@@ -127,6 +127,8 @@ t.test("ssh_config_is_all_that_openssh_needs", function()
     result = ssh("scp", "-q", cli.folder .. "/sent", "dev:/tmp/sent")
     t.equal(result.status, 0, result.stderr)
     t.equal(run({ "exec", "dev", "cat /tmp/sent" }).stdout, "by scp\n")
+    result = ssh("sftp", "-q", "dev:/tmp/sent", cli.folder .. "/by-sftp")
+    t.equal({ result.status, fs.read(cli.folder .. "/by-sftp", 100) }, { 0, "by scp\n" }, result.stderr)
     local way = assert(vm.raw.json.decode(ok("ssh-config", "dev", "--json").stdout))[1]
     t.equal({ way.name, way.host, way.user, way.host_key_alias, fs.exists(way.key), fs.exists(way.known_hosts) },
         { "dev", "127.0.0.1", "root", "vmatrix-dev", true, true })
@@ -207,6 +209,8 @@ t.test("a_snapshot_brings_its_memory_and_files_back", function()
     t.match(run({ "revert", "dev", "claen" }).stderr, "did you mean 'clean'")
     local snapshots = assert(vm.raw.json.decode(ok("info", "dev", "--json").stdout)).snapshots
     t.equal({ #snapshots, snapshots[1].name }, { 1, "clean" })
+    local took = assert(vm.raw.json.decode(fs.read(home .. "/guests/dev/guest.json", 1 << 20))).took
+    t.check(took.snapshot > 0 and took.revert > 0, "how long they took is not known the next time")
     ok("delete", "dev", "--snapshot", "clean")
     t.equal(ok("snapshot", "dev", "--list", "--json").stdout, "[]\n")
 end)

@@ -38,8 +38,8 @@ t.test("an_owner_of_another_version_is_asked_to_end_and_the_next_one_answers", f
     local heard
     local shown, start <const> = {}, progress.start
     local _ <close> = setmetatable({}, { __close = function() progress.start = start end })
-    function progress.start(what)
-        shown[#shown + 1] = what
+    function progress.start(what, opts)
+        shown = { what, opts.expect }
         return start(what, { visible = false })
     end
     local starts = with_owners({
@@ -54,10 +54,10 @@ t.test("an_owner_of_another_version_is_asked_to_end_and_the_next_one_answers", f
             channel:read(10)
         end,
     }, function(place)
-        t.equal(client.call("delete_snapshot", { guest = "dev" }, { place = place }), "here")
+        t.equal(client.call("delete_snapshot", { guest = "dev" }, { place = place, expect = 3 }), "here")
     end)
     t.equal({ heard, starts }, { '{"verb":"retire"}\n', 1 })
-    t.equal(shown, { "delete snapshot dev" }, "what waits for the owner is shown: ")
+    t.equal(shown, { "delete snapshot dev", 3 }, "what waits for the owner is shown: ")
 end)
 
 t.test("an_owner_of_another_version_that_does_not_end_is_named_with_the_remedy", function()

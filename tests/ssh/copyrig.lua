@@ -6,8 +6,8 @@ local raise = errors.raise
 local M = {}
 
 local TOOLS <const> = {
-    "cat", "chmod", "dd", "find", "id", "mkdir", "mv", "rm", "sh", "sleep", "stat", "tail", "touch", "wc", "xargs",
-    "env",
+    "cat", "chmod", "dd", "du", "find", "id", "mkdir", "mv", "rm", "sh", "sleep", "stat", "tail", "touch", "wc",
+    "xargs", "env",
 }
 
 function M.sh(line, ...)

@@ -209,7 +209,9 @@ local function verify(words, flags)
     end
     local data, bad = {}, 0
     for i, entry in ipairs(entries) do
+        local bar <close> = progress.start("verify " .. short(entry.key))
         local problem = problem_of(entry, flags.fork)
+        bar:close()
         bad = bad + (problem and 1 or 0)
         data[i] = { key = entry.key, ok = problem == nil, problem = problem }
         if not flags.json then

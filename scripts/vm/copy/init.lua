@@ -170,7 +170,7 @@ end
 ---@field exclude? string[] patterns: without a slash a name at any depth, with one the path below the source
 ---@field delete? boolean mirror: remove from the target what the source does not have
 ---@field timeout? number|string
----@field progress? fun(done: integer, total: integer|nil) bytes; total is nil when it is not known
+---@field progress? fun(done: integer, total: integer|nil) bytes; nil: not known; of a folder that comes out: about
 ---@field max_bytes? string|integer copy_out only: refuse more than this (64 GiB)
 ---@field max_entries? integer copy_out only: refuse more files than this (1,048,576)
 ---@field unsafe? string copy_out only: "refuse" (default) or "skip" links that lead outside, devices and fifos

@@ -190,6 +190,19 @@ function M.kind(remote, path)
     return kind
 end
 
+---About how many bytes a folder has; nil when the guest cannot say.
+---@param remote table
+---@param path string
+---@return integer|nil
+function M.size(remote, path)
+    local text = sh(remote, path, [[
+if n=$(du -sb "$1" 2>/dev/null); then echo "b $n"; else n=$(du -sk "$1" 2>/dev/null) && echo "k $n" || :; fi]],
+        nil, nil, path)
+    local unit, count = text:match "^([bk]) (%d+)%f[%D]"
+    count = count and #count < 16 and math.tointeger(tonumber(count))
+    return count and count * (unit == "k" and 1024 or 1) or nil
+end
+
 ---Which tar the guest has: "gnu", "bsd", "busybox", "other" or "none". Asked once per session.
 ---@param remote table
 ---@return string

@@ -2,6 +2,7 @@
 local raw = require "vm.raw"
 local errors = require "vm.errors"
 local job = require "vm.copy.job"
+local shallow = require "vm.shallow"
 local shell = require "vm.copy.shell"
 
 local M = {}
@@ -137,6 +138,20 @@ local function acceptable(remote, result)
     return true
 end
 
+-- What is told how far it is, with about how much there is in all.
+local function with_total(remote, source, opts)
+    local progress = opts.progress
+    local total = progress and not source.pattern and not opts.exclude and shell.size(remote, source.path)
+    if not total then
+        return opts
+    end
+    local copy = shallow(opts)
+    copy.progress = function(bytes)
+        progress(bytes, math.max(total, bytes))
+    end
+    return copy
+end
+
 ---Fetches a folder, or what a pattern matches, from the guest.
 ---@param remote table
 ---@param what string
@@ -152,6 +167,7 @@ function M.fetch(remote, what, source, target, opts)
     if not stat then
         errors.raise(raw.fs.mkdir_p(target.parent))
     end
+    opts = with_total(remote, source, opts)
     local temp = (stat and target.path or target.parent) .. "/" .. target.temp
     errors.raise(raw.tree.mkdir(temp, tonumber("700", 8)))
     local _ <close> = job.removing(temp)

@@ -59,7 +59,7 @@ function M.save(place, guest, ask)
         ports = guest.known_ports, login = note_of.plain(guest.login), boot = note_of.plain(guest.boot_files),
         spec = spec, desc = note_of.plain(guest.desc), forked = guest.forked,
         agent = guest.agent and guest.agent.link.path or nil, package_manager = guest.package_manager,
-        token = guest.token,
+        token = guest.token, took = guest.took,
         failure = failure and { kind = failure.kind, reason = failure.reason, signal = failure.signal } or nil,
     })
     guest.saved = guest.last_state
@@ -107,7 +107,7 @@ function M.adopt(place, connection, note)
         files = storage.at(folder, note.name, note.desc.ram), disk_paths = {}, created = note.created,
         booted = note.booted, boot_seconds = note.boot_seconds, ready = note.ready, forked = note.forked,
         known_ports = note.ports, agent_path = note.agent, package_manager = note.package_manager,
-        token = note.token, kept = true,
+        token = note.token, took = note.took, kept = true,
     }, Guest)
     for i, item in ipairs(note.desc.disks) do
         if not item.cdrom then

@@ -148,13 +148,13 @@ end
 ---the owner has to be started for it.
 ---@param verb string
 ---@param args? table
----@param opts? { place?: vm.owner.Place }
+---@param opts? { place?: vm.owner.Place, expect?: number } expect: the seconds that it took before
 ---@return any result
 function M.call(verb, args, opts)
     local place = opts and opts.place or place_of.of()
     args = args or {}
     local bar <close> = progress.start(("%s %s"):format(verb:gsub("_", " "), -- luacheck: ignore 211
-        args.guest or args.spec and args.spec.name or "kept guests"))
+        args.guest or args.spec and args.spec.name or "kept guests"), { expect = opts and opts.expect })
     local channel, read = connect(place)
     local _ <close> = setmetatable({}, { __close = function() channel:close() end })
     errors.raise(channel:queue(errors.raise(raw.json.encode { verb = verb, args = args }) .. "\n"))

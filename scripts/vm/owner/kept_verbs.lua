@@ -14,7 +14,8 @@ local function ask(self, verb, args)
     self:check_open(verb)
     args = args or {}
     args.guest = self.name
-    local result = client.call(verb, args, { place = self.place })
+    local took = self.note.took
+    local result = client.call(verb, args, { place = self.place, expect = took and took[verb] })
     self:refresh()
     return result
 end

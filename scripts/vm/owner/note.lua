@@ -36,6 +36,7 @@ local MAX <const> = 1024 * 1024
 ---@field desc table what raw.virt.xml takes
 ---@field agent string|nil the agent's socket
 ---@field package_manager string|nil "apt", "dnf", ...
+---@field took table<string, number>|nil seconds that changes took the last time, by verb
 ---@field token string|nil by which the process that made it knows it again
 ---@field failure table|nil what ended it: kind, reason
 

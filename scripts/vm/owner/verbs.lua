@@ -98,12 +98,15 @@ local function told(guest)
     return { name = guest.name, state = guest.last_state }
 end
 
--- A verb that changes the guest: it has its turn, and what it has come to is written into the description.
--- What fn returns is the answer, or else what there is to be told of the guest.
-local function changing(fn)
-    return function(owner, args, guest)
+-- A verb that changes the guest: it has its turn, and what it has come to is written into the description, with
+-- how long that took. What fn returns is the answer, or else what there is to be told of the guest.
+local function changing(verb, fn)
+    verbs[verb] = function(owner, args, guest)
         local _ <close> = turn(guest)
-        local answer = fn(guest, args)
+        local begun = raw.task.now()
+        local answer = fn(guest, args, owner)
+        guest.took = guest.took or {}
+        guest.took[verb] = raw.task.now() - begun
         adopt.save(owner.place, guest)
         return answer or told(guest)
     end
@@ -141,7 +144,7 @@ local function be_reachable(guest)
     end
 end
 
-verbs.stop = changing(function(guest, args)
+changing("stop", function(guest, args)
     local calm <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
         if guest.last_state ~= "stopped" then
             guest.stopping = false -- whoever asked has gone: its end would be no stop any more
@@ -170,18 +173,18 @@ function verbs.kill(owner, _, guest)
     return told(guest)
 end
 
-verbs.reboot = changing(function(guest, args)
+changing("reboot", function(guest, args)
     be_reachable(guest)
     guest.ready = nil
     guest:reboot { wait = "none", timeout = args.timeout }
     guest.booted = os.time()
 end)
 
-verbs.suspend = changing(function(guest)
+changing("suspend", function(guest)
     guest:suspend()
 end)
 
-verbs.resume = changing(function(guest)
+changing("resume", function(guest)
     guest:resume()
 end)
 
@@ -196,7 +199,7 @@ function verbs.ready(owner, args, guest)
     return true
 end
 
-verbs.eject = changing(function(guest)
+changing("eject", function(guest)
     if guest.seed_iso then
         cloud.eject(guest)
     end
@@ -222,7 +225,7 @@ function verbs.delete(owner, _, guest)
     return true
 end
 
-verbs.snapshot = changing(function(guest, args)
+changing("snapshot", function(guest, args)
     local name = args.name
     if not name then
         local taken = {}
@@ -243,7 +246,7 @@ function verbs.snapshots(_, _, guest)
     return guest:snapshots()
 end
 
-verbs.revert = changing(function(guest, args)
+changing("revert", function(guest, args)
     guest:revert(args.name)
     guest.ready = guest.last_state ~= "stopped" or nil
     guest.life = guest.last_state ~= "stopped" and "started" or guest.life
@@ -263,12 +266,11 @@ function verbs.forward(owner, args, guest)
     return port
 end
 
-function verbs.fork(owner, args, guest)
-    local _ <close> = turn(guest)
+changing("fork", function(guest, args, owner)
     local fork = require("vm.owner.fork").make(owner, guest, args)
     scope.disown(fork)
     return told(fork)
-end
+end)
 
 function verbs.tidy(owner)
     return require("vm.owner.tidy").run(owner)

@@ -31,10 +31,9 @@ local function draw(self)
     columns = rows and columns > 0 and columns or 80
     self:erase()
     for _, key in ipairs(self.order) do
-        local state = self.states[key]
-        if state.active and self.drawn < 20 then
-            state.elapsed = raw.task.now() - state.begun
-            io.stderr:write(progress.line(state, columns), "\n")
+        local bar = self.bars[key]
+        if bar.active and self.drawn < 20 then
+            io.stderr:write(progress.line(bar:state(), columns), "\n")
             self.drawn = self.drawn + 1
         end
     end
@@ -51,7 +50,7 @@ end
 ---Begins; to be closed.
 ---@return vm.ImageBars
 function M.new()
-    local self = setmetatable({ states = {}, order = {}, drawn = 0, closed = false }, Bars)
+    local self = setmetatable({ bars = {}, order = {}, drawn = 0, closed = false }, Bars)
     if progress.visible() then
         self.stop = raw.task.event()
         self.driver = task.spawn_detached("images.bars", drive, self)
@@ -59,47 +58,38 @@ function M.new()
     return self
 end
 
-local function rate(state, received)
-    local now = raw.task.now()
-    if not state.since or received < state.from then
-        state.since, state.from = now, received
-    elseif now - state.since > 1 then
-        state.rate = (received - state.from) / (now - state.since)
-    end
-end
-
 ---What images.get is to call for one image.
 ---@param key string
 ---@return fun(state: table)
 function Bars:callback(key)
-    local state = { what = key, begun = raw.task.now() }
-    self.states[key] = state
+    local bar, said, last = progress.start(key, { visible = false }), false, nil
+    self.bars[key] = bar
     self.order[#self.order + 1] = key
     return function(news)
-        state.active = true
+        bar.active = true
         if news.what == "downloading" then
-            state.done, state.total, state.note = news.received, news.total > 0 and news.total or nil, nil
-            rate(state, news.received)
-            if not state.said then
-                state.said = true
+            bar:update(news.received, news.total > 0 and news.total or nil)
+            bar:note(nil)
+            if not said then
+                said = true
                 say(self, "%s: downloading %s", key, news.url)
             end
         elseif news.what == "waiting to try again" then
             say(self, "%s: %s; again in %d s", key, news.problem, news.seconds)
-        elseif news.what ~= state.last then
-            state.note = news.what
+        elseif news.what ~= last then
+            bar:note(news.what)
             if news.what == "waiting" then
                 say(self, "%s: waiting for another process, which downloads it", key)
             end
         end
-        state.last = news.what
+        last = news.what
     end
 end
 
 ---An image is there, or failed: its line goes.
 ---@param key string
 function Bars:done(key)
-    self.states[key].active = false
+    self.bars[key].active = false
 end
 
 ---Ends it. Harmless when repeated.

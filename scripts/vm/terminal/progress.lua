@@ -207,7 +207,7 @@ function Progress:follow(state)
 end
 
 ---What it is about right now, shown behind the rest; it may come from a guest.
----@param text string
+---@param text string|nil
 function Progress:note(text)
     self.said = text
 end

@@ -136,6 +136,14 @@ local function records_of(names, arches)
     return out
 end
 
+local function size_of(record)
+    local bytes = 0
+    for _, file in ipairs(record.files) do
+        bytes = bytes + file.size
+    end
+    return bytes
+end
+
 M.verify = command.define {
     name = "images verify",
     help = "reads images in the cache and compares their digests; status 1 when one is damaged",
@@ -148,8 +156,17 @@ M.verify = command.define {
     text = "Without names all of them. Each use looks only whether a file was touched, which takes no time.",
     handler = function(opts, operands)
         local list, bad = {}, 0
-        for _, record in ipairs(records_of(operands.names, opts.arch)) do
+        local records, total, done = records_of(operands.names, opts.arch), 0, 0
+        for _, record in ipairs(records) do
+            total = total + size_of(record)
+        end
+        local bar <close> = progress.start("verify", { total = total })
+        bar:update(0)
+        for _, record in ipairs(records) do
+            bar:note(label(record))
             local ok, problem = store.verify(record)
+            done = done + size_of(record)
+            bar:update(done)
             local note, removed = ok and "" or "  " .. problem, nil
             bad = bad + (ok and 0 or 1)
             if not ok and opts.remove then
@@ -160,6 +177,7 @@ M.verify = command.define {
             list[#list + 1] = { name = record.name, arch = record.arch, digest = record.digest, ok = ok,
                 problem = problem, removed = removed }
             if not opts.json then
+                progress.hide()
                 print(("%-3s %s  %s%s"):format(ok and "ok" or "BAD", label(record), record.digest:sub(1, 23), note))
             end
         end
