@@ -14,6 +14,7 @@ local def = {
         { name = "--cpus", value = "N", type = "integer", help = "so many" },
         { name = "--way", value = "WAY", words = { "ssh", "agent" }, help = "by which way" },
         { name = "--forward", value = "PORT", many = true, help = "a port" },
+        { name = "--keep", value = "SIZE", type = "size", zero = true, help = "so much stays" },
         { name = "--json", help = "say it as JSON" },
     },
     examples = { "vmatrix copy dev" },
@@ -30,6 +31,12 @@ end
 t.test("values_are_converted_and_flags_are_true", function()
     local got = parse("--memory", "1GiB", "--timeout=2m", "--cpus", "3", "--json", "dev")
     t.equal(got, { { memory = 2 ^ 30 // 1, timeout = 120, cpus = 3, json = true }, { guest = "dev", words = {} } })
+end)
+
+t.test("a_size_is_0_only_where_that_means_something", function()
+    t.equal(parse("--keep", "0", "dev")[1], { keep = 0 })
+    t.raises(function() parse("--memory", "0", "dev") end, "usage", "%-%-memory")
+    t.raises(function() parse("--keep", "10", "dev") end, "usage", "%-%-keep.*10MiB")
 end)
 
 t.test("a_short_name_is_the_same_option", function()

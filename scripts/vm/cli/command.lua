@@ -31,6 +31,7 @@ local M = {}
 ---@field short? string "-m"
 ---@field value? string "SIZE"; without it, it is a flag
 ---@field type? string "string", "size", "time" or "integer"
+---@field zero? boolean a size may be 0, too
 ---@field help string
 ---@field complete? string[] kinds of its value
 ---@field words? string[] the values there are
@@ -110,7 +111,9 @@ end
 
 local function convert(option, value)
     local label = ("option '%s'"):format(option.name)
-    if option.type == "size" then
+    if option.zero and tonumber(value) == 0 then
+        return 0
+    elseif option.type == "size" then
         return options.size(label, tonumber(value) or value)
     elseif option.type == "time" then
         return options.time(label, tonumber(value) or value)
@@ -264,38 +267,6 @@ function M.define(def)
             return M.run(def, args)
         end,
     }
-end
-
----Reads the flags of a command that is not described as data, which take no value. Prints the help or the
----complaint itself.
----@param name string as the user wrote it: "prune"
----@param usage string the help text
----@param args string[]
----@param known string[] such as { "--json" }
----@return table<string, boolean>|nil flags by name without dashes
----@return integer|nil code the exit code when there is nothing more to do
-function M.flags(name, usage, args, known)
-    local flags = {}
-    for _, word in ipairs(args) do
-        if word == "-h" or word == "--help" then
-            io.stdout:write(usage)
-            return nil, 0
-        end
-    end
-    for _, word in ipairs(args) do
-        local found = false
-        for _, flag in ipairs(known) do
-            found = found or flag == word
-        end
-        if not found then
-            local near = options.nearest(word, known)
-            io.stderr:write(("vmatrix %s: unknown argument '%s'%s\n"):format(name, word,
-                near and ("; did you mean '%s'?"):format(near) or ""), usage)
-            return nil, 2
-        end
-        flags[word:gsub("^%-+", "")] = true
-    end
-    return flags
 end
 
 return M

@@ -3,17 +3,6 @@ local raw = require "vm.raw"
 local command = require "vm.cli.command"
 local checks = require "vm.cli.doctor"
 
-local M = {}
-
-local USAGE = [[
-usage: vmatrix doctor [--json]
-
-Says what this machine has for running guests and what it lacks, each with its remedy. The exit
-status is 0 when a guest can run, 1 otherwise.
-
-  --json   say it as JSON
-]]
-
 local signs = { ok = "ok", warn = "--", fail = "NO" }
 
 local function report(found, usable)
@@ -26,20 +15,13 @@ local function report(found, usable)
     print(usable and "\nguests can run here" or "\nno guest can run here: see NO above")
 end
 
----Runs `vmatrix doctor ARGS`; returns the exit code.
----@param args string[]
----@return integer
-function M.main(args)
-    local flags, code = command.flags("doctor", USAGE, args, { "--json" })
-    if not flags then
-        return code
-    end
+local function handler(opts)
     local found = checks.all()
     local usable = true
     for _, check in ipairs(found) do
         usable = usable and check.status ~= "fail"
     end
-    if flags.json then
+    if opts.json then
         print(raw.json.encode {
             version = _G._VMATRIX,
             libraries = raw.version.libraries(),
@@ -49,7 +31,13 @@ function M.main(args)
     else
         report(found, usable)
     end
-    return usable and 0 or 1
+    return usable and command.OK or command.FAILED
 end
 
-return M
+return command.define {
+    name = "doctor",
+    help = "what this machine can do, and what it lacks",
+    options = { { name = "--json", help = "say it as JSON" } },
+    text = "What is missing comes with its remedy. The exit status is 0 when a guest can run, 1 otherwise.",
+    handler = handler,
+}
