@@ -69,8 +69,7 @@ void line_restore(void)
         edit_restore(self.edit);
 }
 
-/* --- one turn of the host's loop, while a line is edited
- * -------------------------------------- */
+/* --- one turn of the host's loop, while a line is edited ------------------------------------ */
 
 static void has_input(int events, void *arg)
 {

@@ -60,6 +60,22 @@ t.test("values_are_shown_readably_and_folded_at_a_sensible_size", function()
         "status 3, 0.250 s\nout\nstderr: err")
 end)
 
+t.test("a_guest_is_one_line_also_one_that_is_kept", function()
+    local login, ports = { port = 22 }, { { guest = 22, host = 40001, address = "127.0.0.1" } }
+    local spec = { image = "/images/a.qcow2", memory = 1 << 29 }
+    local own = setmetatable({ name = "a\27", arch = "x86_64", last_state = "running", spec = spec, ports = ports,
+        login = login }, { __name = "vm.Guest" })
+    t.equal(show.value(own), "guest a\\x1b: image a.qcow2, x86_64, running, ssh 127.0.0.1:40001, memory 512 MiB")
+    own.failure = { kind = "panic" }
+    t.match(show.value(own), ", panic, ")
+    local folder = assert(vm.raw.fs.mkdtemp "/tmp/vmk-")
+    local kept = setmetatable({ name = "k", arch = "aarch64", spec = spec, login = login,
+        place = require "vm.owner.place".of(folder), note = { image = "seed", ports = ports } },
+        require "vm.owner.kept".Guest)
+    t.equal(show.value(kept), "guest k: image a.qcow2, aarch64, stopped, ssh -, memory 512 MiB, kept")
+    assert(vm.raw.fs.remove_tree(folder))
+end)
+
 t.test("what_a_guest_wrote_cannot_speak_to_the_terminal", function()
     t.equal(show.value "\27[31m\7\0\127", '"\\x1b[31m\\x07\\x00\\x7f"')
     t.equal(show.value "grüße 日本", '"grüße 日本"')
@@ -127,6 +143,15 @@ t.test("the_library_is_completed_with_what_is_documented_and_no_more", function(
         t.check(not verbs:find(" " .. name .. " ", 1, true), name .. " in" .. verbs)
     end
     t.match(found "guest.na", "^name$")
+    _G.guest = setmetatable({ name = "g" }, { __name = "vm.KeptGuest", __index = require "vm.owner.kept".Guest })
+    verbs = " " .. found "guest:" .. " "
+    for _, name in ipairs { "exec", "copy_in", "shell", "snapshot", "console", "fork", "delete" } do
+        t.check(verbs:find(" " .. name .. " ", 1, true), name .. " in" .. verbs)
+    end
+    for _, name in ipairs { "template", "refresh", "await_start" } do
+        t.check(not verbs:find(" " .. name .. " ", 1, true), name .. " in" .. verbs)
+    end
+    t.equal(found "guest:exec('x', { cw", "cwd")
     _G.guest = nil
 end)
 
@@ -189,6 +214,10 @@ t.test("help_knows_functions_objects_topics_and_chapters", function()
     t.match(about "vm", "vm%.boot%(opts%)")
     t.match(about(vm), "vm%.boot%(opts%)")
     t.match(about "guest", "guest:snapshot%(")
+    local kept = require "vm.owner.kept".Guest
+    t.match(about(setmetatable({}, kept)), "guest:snapshot%(")
+    t.match(about(kept.fork), "^guest:fork%(name, opts%?%)\n")
+    t.match(about(kept.stop), "^guest:stop%(")
     t.match(about(nil), "topics: .*copy")
     t.raises(function() about "exce" end, "notfound", 'did you mean "exec"')
     t.raises(function() about(function() end) end, "notfound", "not of the library")

@@ -43,7 +43,7 @@ chmod %o "$3" && mv -f "$3" "$1" || exit 6
         work = "read", path = host, command = shell.command(script, target.path, target.parent, temp),
     }, progress_of(opts, stat.size))
     if result.status ~= 0 then
-        shell.fail(remote, what, result)
+        shell.fail(what, result)
     end
     return job.summary("shell", count)
 end
@@ -91,7 +91,7 @@ local function get_shell(remote, what, path, temp, opts)
         command = shell.command('exec cat <"$1"', path),
     }, progress_of(opts))
     if result.status ~= 0 then
-        shell.fail(remote, what, result)
+        shell.fail(what, result)
     end
     return job.summary("shell", count), stat
 end

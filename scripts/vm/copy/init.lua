@@ -42,10 +42,10 @@ local in_spec, out_spec = common, with(common, out_only)
 -- What is known of a session, for as long as it lives.
 local caches = setmetatable({}, { __mode = "k" })
 
-local function remote_of(machine, conn, what)
+local function remote_of(conn, what)
     local session = conn:session(what)
     caches[session] = caches[session] or { idle = {} }
-    return { session = session, name = machine.name, cache = caches[session], conn = conn }
+    return { session = session, what = what, cache = caches[session], conn = conn }
 end
 
 local function check_path(what, path)
@@ -136,7 +136,7 @@ local function verb(machine, what, opts, fn, name)
     local conn
     local function body()
         conn = machine:transport(name or "copy", opts.transport, not name and "a copy of files" or nil)
-        return fn(remote_of(machine, conn, what))
+        return fn(remote_of(conn, what))
     end
     local result, err
     if opts.timeout then

@@ -144,10 +144,9 @@ local function kind_of(status, words)
 end
 
 ---Raises for a command of ours that did not end with status 0.
----@param remote table
----@param what string "copy_in to /w"
+---@param what string "guest dev: copy_in a to /w"
 ---@param result table with status or signal, and words
-function M.fail(remote, what, result)
+function M.fail(what, result)
     local status = result.status or -1
     local words = M.said(result.words):gsub("%s+$", "")
     -- The last line says why: what comes before is about single files, or noise.
@@ -159,7 +158,7 @@ function M.fail(remote, what, result)
         last = result.signal and result.signal ~= "" and "ended by signal " .. result.signal
             or ("ended with status %d"):format(status)
     end
-    error(errors.new(kind_of(status, words), ("%s: %s: %s"):format(remote.name, what, raw.tree.shown(last)),
+    error(errors.new(kind_of(status, words), ("%s: %s"):format(what, raw.tree.shown(last)),
         { code = status }), 0)
 end
 
@@ -170,10 +169,10 @@ local function sh(remote, what, script, stdin, max, ...)
     })
     local result = errors.raise(run:wait())
     if result.status ~= 0 then
-        M.fail(remote, what, { status = result.status, signal = result.signal, words = result.stderr })
+        M.fail(what, { status = result.status, signal = result.signal, words = result.stderr })
     end
     if (result.truncated or 0) > 0 then
-        errors.fail("limit", "%s: %s: the answer is too long", remote.name, what)
+        errors.fail("limit", "%s: the answer is too long", what)
     end
     return result.stdout
 end
@@ -183,9 +182,9 @@ end
 ---@param path string
 ---@return string
 function M.kind(remote, path)
-    local kind = sh(remote, path, KIND, nil, nil, path):match "^(%l+)\n$"
+    local kind = sh(remote, remote.what, KIND, nil, nil, path):match "^(%l+)\n$"
     if kind ~= "dir" and kind ~= "file" and kind ~= "other" and kind ~= "none" then
-        errors.fail("format", "%s: %s: the guest's shell gave an answer that makes no sense", remote.name, path)
+        errors.fail("format", "%s: the guest's shell gave an answer that makes no sense", remote.what)
     end
     return kind
 end
@@ -209,7 +208,7 @@ end
 function M.tar(remote)
     local cache = remote.cache
     if cache.tar == nil then
-        local text = sh(remote, "looking for tar", PROBE, nil, nil)
+        local text = sh(remote, remote.what .. ": looking for tar", PROBE, nil, nil)
         cache.tar = text:find("GNU tar", 1, true) and "gnu" or text:find("bsdtar", 1, true) and "bsd"
             or text:lower():find("busybox", 1, true) and "busybox" or text:find "^none\n" and "none" or "other"
     end
@@ -288,7 +287,7 @@ end
 ---@param remote table
 ---@param path string
 function M.discard(remote, path)
-    sh(remote, path, 'rm -rf "$1" 2>/dev/null || { chmod -R u+rwx "$1"; rm -rf "$1"; }', nil, nil, path)
+    sh(remote, remote.what, 'rm -rf "$1" 2>/dev/null || { chmod -R u+rwx "$1"; rm -rf "$1"; }', nil, nil, path)
 end
 
 ---Writes a little to the end of a file, to hear from the shell why SFTP could not.
@@ -352,7 +351,7 @@ end
 ---@param max integer
 ---@return string
 function M.read(remote, path, max)
-    return sh(remote, "read " .. raw.tree.shown(path), 'exec cat <"$1"', nil, max, path)
+    return sh(remote, remote.what, 'exec cat <"$1"', nil, max, path)
 end
 
 ---Mode (octal) and time of change of a file, as stat prints them; "" when it cannot.
@@ -360,7 +359,7 @@ end
 ---@param path string
 ---@return string
 function M.stat(remote, path)
-    return sh(remote, path, [[stat -c '%a %Y' "$1" 2>/dev/null || stat -f '%Lp %m' "$1" 2>/dev/null || :]],
+    return sh(remote, remote.what, [[stat -c '%a %Y' "$1" 2>/dev/null || stat -f '%Lp %m' "$1" 2>/dev/null || :]],
         nil, nil, path)
 end
 

@@ -93,7 +93,7 @@ function M.send(remote, what, sources, target, opts)
         last_name = "end", last_data = gone, command = shell.receive(remote, target),
     }, progress)
     if result.status ~= 0 then
-        shell.fail(remote, what, result)
+        shell.fail(what, result)
     elseif result.early then
         errors.fail("format", "%s: the guest stopped reading before the end", what)
     end
@@ -192,7 +192,7 @@ function M.fetch(remote, what, source, target, opts)
         if result.status == 44 then
             errors.fail("notfound", "%s: nothing matches", what)
         elseif not acceptable(remote, result) then
-            shell.fail(remote, what, result)
+            shell.fail(what, result)
         end
         summary = job.summary("tar", count)
     end

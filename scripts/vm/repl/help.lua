@@ -70,7 +70,8 @@ end
 
 -- The first use of a verb in the manual.
 local function example_of(verb)
-    local wanted = verb.full:gsub("^%a+", verb.class and "[%%w_]+" or "vm") .. "%f[^%w_]"
+    local holder = verb.class == "vm.KeptGuest" and "dev" or verb.class and "[%%w_]+" or "vm"
+    local wanted = verb.full:gsub("^%a+", holder) .. "%f[^%w_]"
     for _, chapter in ipairs(chapters()) do
         for code in known.manual()[chapter]:gmatch "\n```lua\n(.-)\n```" do
             local lines, depth
@@ -281,7 +282,7 @@ function M.show(what)
     if what == nil then
         return print_lines(overview())
     elseif type(what) == "function" then
-        local verb = known.verb(known.of(what))
+        local verb = known.verb(what)
         if not verb then
             local shown = require("vm.repl.show").value(what)
             errors.fail("notfound", "help: %s is not of the library, or not for scripts", shown)

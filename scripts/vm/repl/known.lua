@@ -10,27 +10,42 @@ M.objects = {}
 for _, object in ipairs(annotations.objects) do
     M.objects[object[1]] = object[2]
 end
+M.objects["vm.KeptGuest"] = M.objects["vm.Guest"]
 
 local known, manual
 
 ---What is known of the library.
----@return { library: vm.Annotations, verbs: table[] }
+---@return { library: vm.Annotations, verbs: table[], by_block: table<table, table> }
 function M.load()
     if known then
         return known
     end
     local library = annotations.read()
-    local verbs = {}
-    for _, block in ipairs(library.face) do
-        verbs[#verbs + 1] = { block = block, full = "vm." .. block.name }
+    local verbs, by_block, by_name = {}, {}, {}
+    -- A kept guest's verbs are a guest's; those that only it has stand beside them.
+    local function add(block, full, class)
+        local verb = by_name[full]
+        if not verb then
+            verb = { block = block, full = full, class = class }
+            by_name[full] = verb
+            verbs[#verbs + 1] = verb
+        end
+        by_block[block] = verb
     end
-    for class, object in pairs(M.objects) do
+    for _, block in ipairs(library.face) do
+        add(block, "vm." .. block.name)
+    end
+    local function add_class(class)
         for _, block in ipairs(library.classes[class] and library.classes[class].methods or {}) do
-            verbs[#verbs + 1] = { block = block, full = object .. ":" .. block.name, class = class }
+            add(block, M.objects[class] .. ":" .. block.name, class)
         end
     end
+    for _, object in ipairs(annotations.objects) do
+        add_class(object[1])
+    end
+    add_class "vm.KeptGuest"
     table.sort(verbs, function(a, b) return a.full < b.full end)
-    known = { library = library, verbs = verbs }
+    known = { library = library, verbs = verbs, by_block = by_block }
     return known
 end
 
@@ -57,15 +72,12 @@ function M.of(fn)
     return is_ours and annotations.of(M.load().library, fn) or nil
 end
 
----The verb that a block is of.
----@param block table|nil
+---The verb that a function of the library is.
+---@param fn function
 ---@return table|nil verb
-function M.verb(block)
-    for _, verb in ipairs(block and M.load().verbs or {}) do
-        if verb.block == block then
-            return verb
-        end
-    end
+function M.verb(fn)
+    local block = M.of(fn)
+    return block and M.load().by_block[block]
 end
 
 ---How a verb is called: "guest:exec(command, opts?)".

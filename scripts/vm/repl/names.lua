@@ -85,10 +85,12 @@ local function documented(value)
     for _, field in ipairs(class.fields) do
         list[#list + 1] = field.name:match "^[%w_]+"
     end
-    if name == "vm.Ssh" then
-        for _, block in ipairs(known.load().library.shared) do
-            list[#list + 1] = block.name
-            methods[block.name] = true
+    if name == "vm.Ssh" or name == "vm.KeptGuest" then -- has verbs of guests
+        for _, block in ipairs(known.load().library.classes["vm.Guest"].methods) do
+            if type(index(value, block.name)) == "function" then
+                list[#list + 1] = block.name
+                methods[block.name] = true
+            end
         end
     end
     return list, false, methods
@@ -150,20 +152,9 @@ end
 ---The guests of this process, and those that are kept.
 ---@return string[]
 function M.guests()
-    local list, seen = {}, {}
-    local function add(guest)
-        if type(guest.name) == "string" and not seen[guest.name] then
-            seen[guest.name] = true
-            list[#list + 1] = guest.name
-        end
-    end
-    local connection = package.loaded["vm.guest.connection"]
-    for _, guest in ipairs(connection and connection.guests() or {}) do
-        add(guest)
-    end
-    local kept = require("vm").list
-    for _, guest in ipairs(kept and kept() or {}) do
-        add(guest)
+    local list = {}
+    for i, entry in ipairs(require("vm").list()) do
+        list[i] = entry.name
     end
     return list
 end

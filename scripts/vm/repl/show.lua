@@ -122,39 +122,61 @@ function M.size(bytes)
     return bytes .. " B"
 end
 
----What is told of a guest in a line, without waiting for anything.
----@param guest vm.Guest
----@return { name: string, image: string, arch: string, state: string, address: string, memory: string }
+---What is told of a guest in a line, each for a terminal.
+---@class vm.repl.Told
+---@field name string
+---@field image string
+---@field arch string
+---@field state string
+---@field address string
+---@field memory string
+
+---What is told of one that vm.list knows.
+---@param entry vm.GuestEntry
+---@return vm.repl.Told
+function M.entry(entry)
+    local image = tostring(entry.image or "-")
+    return {
+        name = M.line(tostring(entry.name)),
+        image = M.line(image:match "[^/]+$" or image),
+        arch = M.line(tostring(entry.arch)),
+        state = M.line(tostring(entry.state or "?")),
+        address = M.line(entry.address or "-"),
+        memory = type(entry.memory) == "number" and M.size(entry.memory) or "-",
+    }
+end
+
+---What is told of a guest, without waiting for anything.
+---@param guest vm.Guest|vm.KeptGuest
+---@return vm.repl.Told
 function M.guest(guest)
-    local spec = rawget(guest, "spec") or {}
-    local address = "-"
-    for _, port in ipairs(rawget(guest, "ports") or {}) do
+    local note = rawget(guest, "note") -- of one that is kept
+    if note then
+        guest:refresh()
+    end
+    local spec, state = rawget(guest, "spec") or {}, rawget(guest, "last_state")
+    local entry = { name = guest.name, image = spec.image or note and note.image or rawget(guest, "image"),
+        arch = guest.arch, state = state, memory = spec.memory }
+    for _, port in ipairs(state ~= "stopped" and (note or guest).ports or {}) do
         if guest.login and port.guest == guest.login.port and not port.udp then
-            address = ("%s:%d"):format(port.address, port.host)
+            entry.address = ("%s:%d"):format(port.address, port.host)
         end
     end
-    local image = spec.image or rawget(guest, "image") or "-"
     local failure = rawget(guest, "failure")
-    return {
-        name = M.line(tostring(guest.name)),
-        image = M.line((tostring(image):match "[^/]+$" or tostring(image))),
-        arch = M.line(tostring(guest.arch)),
-        state = rawget(guest, "closed") and "closed" or rawget(guest, "consumed") and "consumed"
-            or failure and failure.kind or tostring(rawget(guest, "last_state") or "?"),
-        address = address,
-        memory = type(spec.memory) == "number" and M.size(spec.memory) or "-",
-    }
+    entry.state = rawget(guest, "closed") and "closed" or rawget(guest, "consumed") and "consumed"
+        or failure and failure.kind or entry.state
+    return M.entry(entry)
 end
 
 local function show_guest(guest)
     local told = M.guest(guest)
-    return ("guest %s: image %s, %s, %s, ssh %s, memory %s"):format(told.name, told.image, told.arch, told.state,
-        told.address, told.memory)
+    return ("guest %s: image %s, %s, %s, ssh %s, memory %s%s"):format(told.name, told.image, told.arch, told.state,
+        told.address, told.memory, guest.kept and ", kept" or "")
 end
 
 local function name_of_function(fn)
     local known = require "vm.repl.known"
-    local verb = known.verb(known.of(fn))
+    local verb = known.verb(fn)
     if verb then
         return "function " .. known.signature(verb)
     end
@@ -176,6 +198,8 @@ local function before(a, b)
     end
     return tostring(a) < tostring(b)
 end
+
+local guests = { ["vm.Guest"] = true, ["vm.KeptGuest"] = true }
 
 local show
 
@@ -247,7 +271,7 @@ function show(value, seen, depth, width)
         return M.line(tostring_of(value))
     end
     local meta = debug.getmetatable(value)
-    if type(meta) == "table" and rawget(meta, "__name") == "vm.Guest" then
+    if type(meta) == "table" and guests[rawget(meta, "__name")] then
         return show_guest(value)
     elseif errors.is(value) then
         return ("error of kind %s: %s"):format(M.line(tostring(rawget(value, "kind"))), M.line(tostring_of(value)))

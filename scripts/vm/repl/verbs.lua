@@ -4,48 +4,26 @@ local chunks = require "vm.repl.chunk"
 local errors = require "vm.errors"
 local shell = require "vm.remote.shell"
 local show = require "vm.repl.show"
+local width = require "vm.terminal.width"
 
 local M = {}
 
 ---Prints the guests of this process, and those that are kept, one a line.
 function M.list()
-    local rows, seen = { { "NAME", "IMAGE", "ARCH", "STATE", "SSH", "MEMORY" } }, {}
+    local own = {}
     local connection = package.loaded["vm.guest.connection"]
-    local guests = connection and connection.guests() or {}
-    table.sort(guests, function(a, b) return a.name < b.name end)
-    for _, guest in ipairs(guests) do
-        local told = show.guest(guest)
-        seen[guest.name] = true
-        rows[#rows + 1] = { told.name, told.image, told.arch, told.state, told.address, told.memory }
+    for _, guest in ipairs(connection and connection.guests() or {}) do
+        own[guest.name] = guest
     end
-    local kept = require("vm").list -- guests that outlive their process, where there are any
-    for _, guest in ipairs(kept and kept() or {}) do
-        if not seen[guest.name] then
-            local memory = guest.memory
-            local row = { guest.name, guest.image or "-", guest.arch or "-", guest.state or "-", guest.address or "-",
-                type(memory) == "number" and show.size(memory) or memory or "-" }
-            for i, text in ipairs(row) do
-                row[i] = show.line(tostring(text))
-            end
-            rows[#rows + 1] = row
-        end
+    local rows = { { "NAME", "IMAGE", "ARCH", "STATE", "SSH", "MEMORY" } }
+    for _, entry in ipairs(require("vm").list()) do
+        local told = own[entry.name] and show.guest(own[entry.name]) or show.entry(entry)
+        rows[#rows + 1] = { told.name, told.image, told.arch, told.state, told.address, told.memory }
     end
     if #rows == 1 then
         print "no guests; guest = vm.boot { image = \"seed\" } makes one"
-        return
-    end
-    local widths = {}
-    for _, row in ipairs(rows) do
-        for i, text in ipairs(row) do
-            widths[i] = math.max(widths[i] or 0, utf8.len(text) or #text)
-        end
-    end
-    for _, row in ipairs(rows) do
-        local cells = {}
-        for i, text in ipairs(row) do
-            cells[i] = text .. (" "):rep(widths[i] - (utf8.len(text) or #text))
-        end
-        print((table.concat(cells, "  "):gsub("%s+$", "")))
+    else
+        print(width.table(rows))
     end
 end
 
