@@ -22,7 +22,8 @@ t.test("every_command_explains_itself", function()
 end)
 
 t.test("commands_as_data_name_the_kinds_that_completion_knows", function()
-    local kinds = { guest = true, image = true, arch = true, snapshot = true, file = true, path = true, command = true }
+    local kinds = { guest = true, image = true, arch = true, snapshot = true, file = true, path = true, command = true,
+        state = true }
     local count = 0
     for _, each in ipairs(command_list) do
         local def = require(each.module).command

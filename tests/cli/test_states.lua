@@ -57,6 +57,9 @@ t.test("the_tree_has_states_below_what_they_were_made_from", function()
     t.match(cli.run({ "states", "tree" }).stdout,
         "^seed x86_64, 256 MiB, 2 cpus\n  aaaaaaaaaaaa  boot  [%d.]+ KiB\n"
         .. "    bbbbbbbbbbbb  tool%?chain %(cc=gcc%)  [%d.]+ KiB\n$")
+    local data = json.decode(cli.run({ "states", "tree", "--json" }).stdout)
+    t.equal({ #data, data[1].key, #data[1].children, data[1].children[1].name },
+        { 1, ("a"):rep(40), 1, "tool\27chain" })
 end)
 
 t.test("verify_finds_what_is_no_template_and_ends_with_1", function()
@@ -74,9 +77,9 @@ t.test("keys_that_mean_none_or_several_and_other_misuse_are_said", function()
     make("a2", {})
     says(1, "no state has a key that begins with ff", "show", "ff")
     says(2, "several keys begin with a", "show", "a")
-    says(2, "show wants the key", "show")
+    says(2, "KEY is missing", "show")
     says(2, "unknown command 'lst'; did you mean 'list'", "lst")
-    says(2, "unknown argument '%-%-jso'; did you mean '%-%-json'", "list", "--jso")
+    says(2, "unknown option '%-%-jso'; did you mean '%-%-json'", "list", "--jso")
     says(2, "a command is missing")
     t.equal(cli.run({ "states", "--help" }).status, 0)
 end)

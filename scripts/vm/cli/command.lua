@@ -6,8 +6,8 @@ local options = require "vm.options"
 local M = {}
 
 ---A command. What may stand where is named by kinds: "guest" (names of kept guests), "image", "arch",
----"snapshot" (of the guest that is named before), "file" (of this host), "path" (GUEST:PATH, or a file),
----"command" (a command line of its own), or a list of words given as { "a", "b" } in `words`.
+---"snapshot" (of the guest that is named before), "file" (of this host), "path" (GUEST:PATH, or a file), "state"
+---(the key of a prepared one), "command" (a command line of its own), or a list of words given in `words`.
 ---@class vm.Command
 ---@field name string
 ---@field help string one line for `vmatrix --help`

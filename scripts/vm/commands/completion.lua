@@ -1,20 +1,8 @@
 -- `vmatrix completion`: what makes a shell complete vmatrix's command lines. The scripts ask the program.
+local command = require "vm.cli.command"
 local options = require "vm.options"
 
-local M = {}
-
-M.usage = [[
-usage: vmatrix completion bash|zsh|fish
-
-Prints a script that makes the shell complete commands, options, guests, images and more. Packages
-install it; by hand, put one of these into the shell's start-up file:
-
-  bash   eval "$(vmatrix completion bash)"
-  zsh    eval "$(vmatrix completion zsh)", after compinit
-  fish   vmatrix completion fish | source
-]]
-
-M.shells = {
+local shells = {
     bash = [=[
 # Completion of vmatrix for bash.
 _vmatrix() {
@@ -96,24 +84,32 @@ local function answer(words)
     return 0
 end
 
+local module = command.define {
+    name = "completion",
+    help = "completion for bash, zsh and fish",
+    operands = { { name = "SHELL", words = { "bash", "zsh", "fish" } } },
+    text = [[
+Prints a script that makes the shell complete commands, options, guests, images and more. Packages
+install it; by hand, put one of these into the shell's start-up file:
+
+  bash   eval "$(vmatrix completion bash)"
+  zsh    eval "$(vmatrix completion zsh)", after compinit
+  fish   vmatrix completion fish | source]],
+    handler = function(_, operands)
+        io.stdout:write(shells[operands.shell]
+            or options.unknown("completion", "shell", operands.shell, { "bash", "zsh", "fish" }))
+    end,
+}
+local run = module.main
+
 ---Runs `vmatrix completion ARGS`; returns the exit code.
 ---@param args string[]
 ---@return integer
-function M.main(args)
+function module.main(args)
     if args[1] == "--words" then
         return answer(table.move(args, 2, #args, 1, {}))
-    elseif args[1] == "-h" or args[1] == "--help" then
-        io.stdout:write(M.usage)
-        return 0
-    elseif M.shells[args[1]] and not args[2] then
-        io.stdout:write(M.shells[args[1]])
-        return 0
     end
-    local near = args[1] and options.nearest(args[1], { "bash", "zsh", "fish" })
-    io.stderr:write(("vmatrix completion: %s\n"):format(not args[1] and "which shell?"
-        or near and ("there is none for '%s'; did you mean '%s'?"):format(args[1], near)
-        or ("there is none for '%s'"):format(args[1])), M.usage)
-    return 2
+    return run(args)
 end
 
-return M
+return module

@@ -1,8 +1,8 @@
 -- `vmatrix states`: the prepared states in the cache: which, why, how big, and whether they are whole.
 local raw = require "vm.raw"
+local command = require "vm.cli.command"
 local errors = require "vm.errors"
 local evict = require "vm.state.evict"
-local options = require "vm.options"
 local progress = require "vm.terminal.progress"
 local store = require "vm.state.store"
 local width = require "vm.terminal.width"
@@ -10,31 +10,6 @@ local width = require "vm.terminal.width"
 local M = {}
 
 local bytes, shown <const> = progress.bytes, width.plain
-
-local USAGE = [[
-usage: vmatrix states list [--why] [--json]
-       vmatrix states show KEY [--json]
-       vmatrix states tree
-       vmatrix states verify [KEY...] [--fork] [--json]
-
-The prepared states in the cache. A KEY may be shortened.
-
-  list      all of them, the last used first; --why adds what had changed when each was built
-  show      one: its guest, steps and cell, why it was built, and every part of its key
-  tree      which was made from which
-  verify    checks that each can be opened: its description, the sizes of its files, its disks, and the
-            version of QEMU it was made by; --fork also makes a guest of each, which must answer; the exit
-            status is 1 when one cannot
-  --json    say it as JSON
-
-They are removed by `vmatrix prune --states`, and may be deleted at any time; what is missing is built
-again when it is needed.
-]]
-
-local function complain(text)
-    io.stderr:write("vmatrix states: ", text, "\n", USAGE)
-    return 2
-end
 
 local function ago(seconds)
     for _, unit in ipairs { { 86400, "days" }, { 3600, "hours" }, { 60, "minutes" } } do
@@ -72,7 +47,7 @@ local function print_why(record, indent)
     end
 end
 
-local function list(_, flags)
+local function list(flags)
     local entries = newest_first()
     if flags.json then
         local data, total = {}, 0
@@ -105,23 +80,21 @@ end
 -- The one entry that a shortened key means.
 local function find(word)
     local found
+    word = word:lower()
     for _, entry in ipairs(store.list()) do
         if entry.key:sub(1, #word) == word then
             if found then
-                errors.fail("usage", "vmatrix states: several keys begin with %s; say more of it", shown(word))
+                errors.fail("usage", "states: several keys begin with %s; say more of it", shown(word))
             end
             found = entry
         end
     end
-    return found or errors.fail("notfound", "vmatrix states: no state has a key that begins with %s; "
+    return found or errors.fail("notfound", "states: no state has a key that begins with %s; "
         .. "`vmatrix states list` shows them", shown(word))
 end
 
-local function show(words, flags)
-    if #words ~= 1 then
-        return complain "show wants the key of one state"
-    end
-    local entry = find(words[1])
+local function show(flags, operands)
+    local entry = find(operands.key)
     local record = entry.record
     if flags.json then
         local data = as_data(entry)
@@ -156,10 +129,18 @@ local function show(words, flags)
     return 0
 end
 
-local function tree()
+local function tree(flags)
     local entries, by_key = newest_first(), {}
     for _, entry in ipairs(entries) do
         by_key[entry.key] = entry
+    end
+    local function data_of(entry)
+        local data, children = as_data(entry), {}
+        for i, key in ipairs(entry.children) do
+            children[i] = data_of(by_key[key])
+        end
+        data.children = raw.json.list(children)
+        return data
     end
     local function walk(entry, indent)
         local record = entry.record
@@ -169,15 +150,25 @@ local function tree()
             walk(by_key[key], indent .. "  ")
         end
     end
+    local roots = {}
     for _, entry in ipairs(entries) do
         if not (entry.record and by_key[entry.record.parent]) then
-            if entry.record then
-                print(shown(entry.record.guest))
-            end
-            walk(entry, "  ")
+            roots[#roots + 1] = entry
         end
     end
-    return 0
+    if flags.json then
+        for i, entry in ipairs(roots) do
+            roots[i] = data_of(entry)
+        end
+        print(raw.json.encode(raw.json.list(roots)))
+        return
+    end
+    for _, entry in ipairs(roots) do
+        if entry.record then
+            print(shown(entry.record.guest))
+        end
+        walk(entry, "  ")
+    end
 end
 
 -- What is wrong with a state; nil for nothing.
@@ -199,8 +190,8 @@ local function problem_of(entry, fork)
     return not ok and tostring(problem) or nil
 end
 
-local function verify(words, flags)
-    local entries = {}
+local function verify(flags, operands)
+    local words, entries = operands.keys, {}
     for i, word in ipairs(words) do
         entries[i] = find(word)
     end
@@ -227,54 +218,55 @@ local function verify(words, flags)
     return bad > 0 and 1 or 0
 end
 
-local verbs = {
-    list = { run = list, flags = { "--why", "--json" } },
-    show = { run = show, flags = { "--why", "--json" }, words = true },
-    tree = { run = tree, flags = {} },
-    verify = { run = verify, flags = { "--fork", "--json" }, words = true },
+local WHY <const> = { name = "--why", help = "what had changed when each was built" }
+local JSON <const> = { name = "--json", help = "say it as JSON" }
+
+M.list = command.define {
+    name = "states list",
+    help = "all of them, the last used first",
+    options = { WHY, JSON },
+    handler = list,
 }
 
----Runs `vmatrix states ARGS`; returns the exit code.
----@param args string[]
----@return integer
-function M.main(args)
-    local words, flags = {}, {}
-    for _, word in ipairs(args) do
-        if word == "-h" or word == "--help" then
-            io.stdout:write(USAGE)
-            return 0
-        end
-    end
-    local verb = verbs[args[1]]
-    if not verb then
-        local near = args[1] and options.nearest(args[1], { "list", "show", "tree", "verify" })
-        return complain(args[1] and ("unknown command '%s'%s"):format(shown(args[1]),
-            near and ("; did you mean '%s'?"):format(near) or "") or "a command is missing")
-    end
-    for i = 2, #args do
-        local known = false
-        for _, flag in ipairs(verb.flags) do
-            known = known or flag == args[i]
-        end
-        if known then
-            flags[args[i]:sub(3)] = true
-        elseif args[i]:sub(1, 1) == "-" or not verb.words then
-            local near = options.nearest(args[i], verb.flags)
-            return complain(("unknown argument '%s'%s"):format(shown(args[i]),
-                near and ("; did you mean '%s'?"):format(near) or ""))
-        else
-            words[#words + 1] = args[i]:lower()
-        end
-    end
-    local ok, result = pcall(verb.run, words, flags)
-    if not ok then
-        if errors.is(result) and (result.kind == "usage" or result.kind == "notfound") then
-            io.stderr:write(result.message, "\n")
-            return result.kind == "usage" and 2 or 1
-        end
-        error(result, 0)
-    end
-    return result
-end
+M.show = command.define {
+    name = "states show",
+    help = "one: its guest, steps and cell, why it was built, and every part of its key",
+    operands = { { name = "KEY", complete = { "state" } } },
+    options = { JSON },
+    text = "A KEY may be shortened.",
+    handler = show,
+}
+
+M.tree = command.define {
+    name = "states tree",
+    help = "which was made from which",
+    options = { JSON },
+    handler = tree,
+}
+
+M.verify = command.define {
+    name = "states verify",
+    help = "checks that each can be opened",
+    operands = { { name = "KEY", key = "keys", many = true, optional = true, complete = { "state" } } },
+    options = { { name = "--fork", help = "also make a guest of each, which must answer" }, JSON },
+    text = [[
+Its description, the sizes of its files, its disks, and the version of QEMU it was made by. The exit status is
+1 when one cannot be opened. Without keys all of them.]],
+    handler = verify,
+}
+
+local group = require("vm.cli.group").define {
+    name = "states",
+    text = [[
+The prepared states in the cache. They are removed by `vmatrix prune --states`, and may be deleted at any time;
+what is missing is built again when it is needed.]],
+    commands = {
+        { name = "list", module = "vm.commands.states", field = "list" },
+        { name = "show", module = "vm.commands.states", field = "show" },
+        { name = "tree", module = "vm.commands.states", field = "tree" },
+        { name = "verify", module = "vm.commands.states", field = "verify" },
+    },
+}
+M.commands, M.main = group.commands, group.main
 
 return M
