@@ -69,6 +69,14 @@ t.test("in_a_pipe_each_verdict_is_a_plain_line_and_the_summary_comes_last", func
     t.match(raw.fs.read(cli.folder .. "/out.tap"), "^TAP version 14\n1..6\n")
 end)
 
+t.test("a_terminal_has_colors_unless_no_color_is_set", function()
+    for _, set in ipairs { "", "NO_COLOR=1 " } do
+        local screen <close> = open(100, 30, set .. command(2, 0.05, "end"))
+        screen:wait "status 0"
+        t.equal(screen:text("-e"):find "\27%[[%d;]*3%d" ~= nil, set == "", set .. ": ")
+    end
+end)
+
 t.test("verbose_streams_every_line_of_output_with_its_test_before_it", function()
     local result = run_in_pipe(2, 0.3, "end", "-v")
     for _, at in ipairs { 1, 3 } do -- the second one is written over, see below
