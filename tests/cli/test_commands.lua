@@ -23,7 +23,7 @@ end)
 
 t.test("commands_as_data_name_the_kinds_that_completion_knows", function()
     local kinds = { guest = true, image = true, arch = true, snapshot = true, file = true, path = true, command = true,
-        state = true }
+        state = true, run = true }
     local count = 0
     for _, each in ipairs(command_list) do
         local def = require(each.module).command

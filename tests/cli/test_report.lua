@@ -130,21 +130,22 @@ end)
 t.test("wrong_words_are_refused_with_what_may_have_been_meant", function()
     local cases = {
         { { "--fromat", "tap" }, "did you mean '%-%-format'" },
-        { { "--format", "junti" }, "unknown format 'junti'; did you mean 'junit'" },
-        { { "--format" }, "%-%-format wants a value" },
+        { { "--format", "junti" }, "'junti'.*did you mean 'junit'" },
+        { { "--format" }, "'%-%-format' wants a value" },
         { { "a", "b" }, "one run is enough" },
         { { "--compare", "a" }, "%-%-compare wants two runs" },
         { { "--list", "--compare" }, "different things" },
         { { "--list", "x" }, "'x' says nothing here" },
         { { "--list", "--format", "tap" }, "terminal or json expected" },
-        { { "--prune", "many" }, "how many runs to keep" },
+        { { "--prune", "many" }, "'%-%-prune': a whole number expected" },
+        { { "--prune", "-1" }, "how many runs to keep" },
         { { "--format", "tap", "--format", "json" }, "each wants a file" },
-        { { "--list=yes" }, "unknown option '%-%-list=yes'" },
+        { { "--list=yes" }, "'%-%-list' takes no value" },
     }
     for _, case in ipairs(cases) do
         local result = report(case[1])
         t.equal(result.status, 2, table.concat(case[1], " "))
-        t.match(result.stderr, "^vmatrix report: .*" .. case[2])
+        t.match(result.stderr, "^vmatrix:? report: .*" .. case[2])
     end
     local none = report { "nope" }
     t.equal(none.status, 1)

@@ -7,7 +7,8 @@ local M = {}
 
 ---A command. What may stand where is named by kinds: "guest" (names of kept guests), "image", "arch",
 ---"snapshot" (of the guest that is named before), "file" (of this host), "path" (GUEST:PATH, or a file), "state"
----(the key of a prepared one), "command" (a command line of its own), or a list of words given in `words`.
+---(the key of a prepared one), "run" (of tests), "command" (a command line of its own), or a list of words given
+---in `words`.
 ---@class vm.Command
 ---@field name string
 ---@field help string one line for `vmatrix --help`
@@ -35,6 +36,7 @@ local M = {}
 ---@field help string
 ---@field complete? string[] kinds of its value
 ---@field words? string[] the values there are
+---@field file? boolean "=FILE" may follow one of the words
 ---@field many? boolean may be given several times: a list
 
 ---What every command has.
@@ -121,12 +123,13 @@ local function convert(option, value)
         local number = math.tointeger(tonumber(value))
         return number or errors.fail("usage", "%s: a whole number expected, got %s", label, options.show(value))
     end
+    local said = option.file and value:match "^([^=]*)=" or value
     for _, word in ipairs(option.words or {}) do
-        if word == value then
+        if word == said then
             return value
         end
     end
-    return option.words and options.unknown(label, "value", value, option.words) or value
+    return option.words and options.unknown(label, "value", said, option.words) or value
 end
 
 -- Takes the option at args[at]; returns where the next word is.

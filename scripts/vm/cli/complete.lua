@@ -15,7 +15,6 @@ local kind_of = {
 ---Values that the help has only in its sentences: by command, by option.
 M.values = {
     test = function() return require("vm.matrix.arguments").values end,
-    report = function() return { ["--format"] = require("vm.report.reports").FORMATS } end,
 }
 
 local function try(fn)

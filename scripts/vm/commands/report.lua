@@ -1,94 +1,13 @@
 -- `vmatrix report`: the reports of runs that were, comparing them, and removing old ones.
 local raw = require "vm.raw"
+local command = require "vm.cli.command"
 local compare = require "vm.report.compare"
 local errors = require "vm.errors"
 local escape = require "vm.report.escape"
 local folder = require "vm.report.folder"
-local options = require "vm.options"
 local reports = require "vm.report.reports"
 local store = require "vm.report.store"
 local words = require "vm.report.words"
-
-local M = {}
-
-local USAGE = [=[
-usage: vmatrix report [RUN] [--format FORMAT[=FILE]]... [--output FILE]
-       vmatrix report --compare A B [--format terminal|json] [--output FILE]
-       vmatrix report --list [--format terminal|json]
-       vmatrix report --prune KEEP
-
-Makes reports of a run that was, also of one that was killed or is still going on. RUN is a path, an
-id or the beginning or last part of one, or 'last', which is what is meant when nothing is said.
-
-  --format FORMAT[=FILE]  terminal (unless told otherwise), junit, tap, json, markdown, github (annotations
-                          and the step's summary) or html; may be given several times, each with a FILE.
-                          In a folder the file has the format's usual name
-  --json                  the same as --format json
-  --output FILE           where the report goes instead of the standard output
-  --compare A B           what run B has that A had not: newly failing, fixed, flaky, slower beyond the
-                          noise, added, removed; exit status 1 when something is newly failing
-  --list                  the runs there are, the newest last
-  --prune KEEP            removes all runs but the newest KEEP; none that is still going on
-  --runs DIR              where the runs are: ./.vmatrix/runs, or the nearest one above, unless told
-
-exit status: 0 the report was made, 1 it was not (or --compare found a new failure), 2 wrong usage
-]=]
-
-local function complain(text)
-    io.stderr:write("vmatrix report: ", text, "\n", USAGE)
-    return 2
-end
-
--- Options that take a value; those that take none are false.
-local known <const> = { ["--format"] = true, ["--output"] = true, ["--runs"] = true, ["--prune"] = true,
-    ["--compare"] = false, ["--list"] = false, ["--json"] = false }
-
-local function unknown_option(word)
-    local names = {}
-    for name in pairs(known) do
-        names[#names + 1] = name
-    end
-    local near = options.nearest(word, names)
-    return ("unknown option '%s'%s"):format(word, near and ("; did you mean '%s'?"):format(near) or "")
-end
-
--- The words as { runs of the user, options by name, formats }; or nil and what is wrong.
-local function parse(args)
-    local given = { formats = {}, words = {} }
-    local at, only_words = 1, false
-    while args[at] do
-        local word = args[at]
-        local name, value = word:match "^(%-%-%w+)=(.*)$"
-        name = name or word
-        if only_words or word:sub(1, 1) ~= "-" then
-            given.words[#given.words + 1] = word
-        elseif word == "--" then
-            only_words = true
-        elseif known[name] == nil or known[name] == false and value then
-            return nil, unknown_option(word)
-        elseif name == "--json" then
-            table.insert(given.formats, "json")
-        elseif known[name] == false then
-            given[name:sub(3)] = true
-        else
-            if not value then
-                at = at + 1
-                value = args[at]
-            end
-            if not value or value == "" then
-                return nil, name .. " wants a value"
-            elseif name == "--format" then
-                table.insert(given.formats, value)
-            elseif given[name:sub(3)] then
-                return nil, name .. " was given twice"
-            else
-                given[name:sub(3)] = value
-            end
-        end
-        at = at + 1
-    end
-    return given
-end
 
 local function place_of(given)
     if given.runs then
@@ -98,11 +17,19 @@ local function place_of(given)
         "there are no runs: no .vmatrix/runs here or in a folder above; `--runs DIR` says where to look")
 end
 
--- The one format of a command that knows two.
+-- All formats that are asked for, --json among them.
+local function formats(given)
+    local list = table.move(given.format or {}, 1, #(given.format or {}), 1, {})
+    list[#list + 1] = given.json and "json" or nil
+    return list
+end
+
+-- The one format of what knows two.
 local function simple_format(given)
-    local format = given.formats[1] or "terminal"
-    if #given.formats > 1 or format ~= "terminal" and format ~= "json" then
-        errors.fail("usage", "--format: terminal or json expected here, got %s", table.concat(given.formats, ", "))
+    local list = formats(given)
+    local format = list[1] or "terminal"
+    if #list > 1 or format ~= "terminal" and format ~= "json" then
+        errors.fail("usage", "--format: terminal or json expected here, got %s", table.concat(list, ", "))
     end
     return format
 end
@@ -153,24 +80,23 @@ local function list_command(given)
 end
 
 local function prune_command(given)
-    local keep = math.tointeger(tonumber(given.prune))
-    if not keep or keep < 0 then
-        return complain(("--prune wants how many runs to keep, got '%s'"):format(given.prune))
+    if given.prune < 0 then
+        errors.fail("usage", "--prune wants how many runs to keep, got %d", given.prune)
     end
     local place = place_of(given)
-    for _, id in ipairs(folder.prune(place, keep)) do
+    for _, id in ipairs(folder.prune(place, given.prune)) do
         print(("%s removed"):format(id))
     end
     return 0
 end
 
-local function compare_command(given)
-    if #given.words ~= 2 then
-        return complain("--compare wants two runs")
+local function compare_command(given, named)
+    if #named ~= 2 then
+        errors.fail("usage", "--compare wants two runs")
     end
     local format = simple_format(given)
     local opts = { runs = given.runs }
-    local result = compare.compare(reports.load(given.words[1], opts), reports.load(given.words[2], opts))
+    local result = compare.compare(reports.load(named[1], opts), reports.load(named[2], opts))
     if format == "json" then
         say(given, escape.json(errors.raise(raw.json.encode(compare.data(result))) .. "\n"))
     else
@@ -179,21 +105,22 @@ local function compare_command(given)
     return #result.newly_failing > 0 and 1 or 0
 end
 
-local function report_command(given)
-    if #given.words > 1 then
-        return complain(("one run is enough, got %s"):format(table.concat(given.words, ", ")))
+local function report_command(given, named)
+    if #named > 1 then
+        errors.fail("usage", "one run is enough, got %s", table.concat(named, ", "))
     end
-    local wanted, to_stdout = {}, 0
-    for at, text in ipairs(#given.formats > 0 and given.formats or { "terminal" }) do
+    local wanted, to_stdout, list = {}, 0, formats(given)
+    for at, text in ipairs(#list > 0 and list or { "terminal" }) do
         local format, file = reports.parse(text)
         file = file or given.output ~= "-" and given.output or nil
         wanted[at] = { format = format, file = file }
         to_stdout = to_stdout + (file and 0 or 1)
     end
     if #wanted > 1 and (given.output or to_stdout > 1) then
-        return complain("with several formats each wants a file of its own: --format junit=FILE --format html=FILE")
+        errors.fail("usage",
+            "with several formats each wants a file of its own: --format junit=FILE --format html=FILE")
     end
-    local model = reports.load(given.words[1] or "last", { runs = given.runs })
+    local model = reports.load(named[1] or "last", { runs = given.runs })
     for _, one in ipairs(wanted) do
         local path = reports.write(model, one.format, one.file)
         if path and to_stdout == 0 then
@@ -206,38 +133,55 @@ local function report_command(given)
     return 0
 end
 
----Runs `vmatrix report ARGS`; returns the exit code.
----@param args string[]
----@return integer
-function M.main(args)
-    for _, word in ipairs(args) do
-        if word == "-h" or word == "--help" then
-            io.stdout:write(USAGE)
-            return 0
-        elseif word == "--" then
-            break
-        end
+local function choose(given, named)
+    local count = (given.list and 1 or 0) + (given.prune and 1 or 0) + (given.compare and 1 or 0)
+    if count > 1 then
+        errors.fail("usage", "--list, --prune and --compare are for different things: one of them, please")
+    elseif (given.list or given.prune) and #named > 0 then
+        errors.fail("usage", "'%s' says nothing here", named[1])
     end
-    local given, wrong = parse(args)
-    if not given then
-        return complain(wrong)
-    end
-    local commands = (given.list and 1 or 0) + (given.prune and 1 or 0) + (given.compare and 1 or 0)
-    if commands > 1 then
-        return complain("--list, --prune and --compare are for different things: one of them, please")
-    elseif (given.list or given.prune) and #given.words > 0 then
-        return complain(("'%s' says nothing here"):format(given.words[1]))
-    end
-    local command = given.list and list_command or given.prune and prune_command
-        or given.compare and compare_command or report_command
-    local ok, result = pcall(command, given)
-    if ok then
-        return result
-    elseif errors.is(result, "usage") then
-        io.stderr:write("vmatrix report: ", escape.plain(result.message), "\n")
-        return 2
-    end
-    return error(errors.is(result) and errors.prefix(result, "report") or result, 0)
+    return given.list and list_command or given.prune and prune_command or given.compare and compare_command
+        or report_command
 end
 
-return M
+local function handler(given, operands)
+    local ok, result = pcall(function()
+        return choose(given, operands.run)(given, operands.run)
+    end)
+    if not ok then
+        error(errors.is(result) and errors.prefix(result, "report") or result, 0)
+    end
+    return result
+end
+
+return command.define {
+    name = "report",
+    help = "the reports of a run, comparing two, the runs there are",
+    operands = { { name = "RUN", many = true, optional = true, complete = { "run", "file" } } },
+    options = {
+        { name = "--format", value = "FORMAT[=FILE]", many = true, words = reports.FORMATS, file = true,
+            help = "terminal (unless told otherwise), junit, tap, json, markdown, github or html; several times" },
+        { name = "--json", help = "the same as --format json" },
+        { name = "--output", value = "FILE", complete = { "file" },
+            help = "where the report goes instead of the standard output" },
+        { name = "--compare", help = "what the second run has that the first had not, in terminal or json" },
+        { name = "--list", help = "the runs there are, the newest last, in terminal or json" },
+        { name = "--prune", value = "KEEP", type = "integer",
+            help = "removes all runs but the newest KEEP; none that is still going on" },
+        { name = "--runs", value = "DIR", complete = { "file" },
+            help = "where the runs are: ./.vmatrix/runs, or the nearest one above, unless told" },
+    },
+    text = [[
+Also of a run that was killed or is still going on. RUN is a path, an id or the beginning or last part of one, or
+'last', which is what is meant when nothing is said. Of several formats each wants a FILE; in a folder it has the
+format's usual name. github is annotations and the step's summary.
+
+--compare shows what is newly failing, fixed, flaky, slower beyond the noise, added, and removed.
+
+Exit status: 0 the report was made, 1 it was not (or --compare found a new failure), 2 wrong usage.]],
+    examples = {
+        "vmatrix report --format junit=junit.xml --format html=report.html",
+        "vmatrix report --compare 20260101-101500-3fa2c1 last",
+    },
+    handler = handler,
+}
