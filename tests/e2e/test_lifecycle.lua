@@ -30,6 +30,11 @@ t.test("a_command_on_a_terminal_gets_the_end_of_its_input_and_ends_by_itself", f
     t.match(shared:output("cat", { pty = true, stdin = "a line\n", timeout = 60 }), "^a line\r\na line")
 end)
 
+t.test("a_log_in_to_an_emulated_guest_may_take_three_times_as_long", function()
+    shared:run "true"
+    t.equal(shared.conn.opts.timeout, shared.emulated and 90 or 30)
+end)
+
 t.test("suspend_and_resume_change_the_state", function()
     shared:suspend()
     t.equal(shared:state(), "paused")

@@ -10,6 +10,9 @@ local M = { methods = {} }
 ---@class vm.Guest
 local Guest = M.methods
 
+-- How long a log-in may take, in seconds: a guest of many programs needs most of them when it has just been forked.
+local CONNECT <const> = 30
+
 -- How long a guest that may also be reached by SSH is given to say whether its agent answers, in seconds.
 local AGENT_CHANCE <const> = 2
 
@@ -100,6 +103,7 @@ local function ssh(self, verb)
             password = login.password,
             host_key = login.host_key,
             unchecked = login.host_key == nil,
+            timeout = self:limit(CONNECT),
             lost = function()
                 self:await_fate()
             end,
