@@ -197,6 +197,17 @@ for arch, size in pairs {
     end)
 end
 
+t.test("an_emulated_riscv64_is_forked_live_only_where_its_kernel_gets_over_lost_timers", function()
+    local seed <close> = vm.create { image = "seed", arch = "riscv64", memory = "256MiB" }
+    t.equal(vm.features(seed).fork, "live")
+    if seed.emulated then
+        local other <close> = vm.create { kernel = seed.boot_files.kernel, append = "console=ttyS0", arch = "riscv64" }
+        local features = vm.features(other)
+        t.equal(features.fork, "boot")
+        t.match(features.why, "highres=off")
+    end
+end)
+
 t.test("other_ways_are_taken_where_they_are_asked_for", function()
     for _, way in ipairs { "snapshot", "boot" } do
         local guest = frozen { name = "by-" .. way }
