@@ -18,8 +18,8 @@ M.releases = {
 -- names that the first file system has set them up under.
 local APPEND <const> = " panic=0 cryptomgr.notests net.ifnames=0"
 
----Debian's names of an architecture and of its kernel, and its console (of riscv64: see vm.guest.features).
----`kernel_suite`: the release that the kernel is taken from where the image's own has none any more.
+---Debian's names of an architecture and of its kernel, and its console. `kernel_suite`: the release
+---that the kernel is taken from where the image's own has none any more.
 M.arches = {
     x86_64 = { deb = "amd64", kernel = "linux-image-cloud-amd64", console = "console=ttyS0 no_timer_check",
         user_mode = "x86_64", power_button = true },
@@ -30,8 +30,8 @@ M.arches = {
     armhf = { deb = "armhf", kernel = "linux-image-armmp", console = "console=ttyAMA0", user_mode = "arm" },
     ppc64le = { deb = "ppc64el", kernel = "linux-image-powerpc64le", console = "console=hvc0",
         user_mode = "ppc64le" },
-    riscv64 = { deb = "riscv64", kernel = "linux-image-riscv64", since = 13,
-        console = "console=ttyS0 highres=off", user_mode = "riscv64" },
+    riscv64 = { deb = "riscv64", kernel = "linux-image-riscv64", console = "console=ttyS0", since = 13,
+        user_mode = "riscv64" },
     s390x = { deb = "s390x", kernel = "linux-image-s390x", console = "console=ttysclp0", user_mode = "s390x" },
 }
 

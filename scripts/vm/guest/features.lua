@@ -15,25 +15,14 @@ local M = {}
 -- Devices that QEMU cannot move: it would refuse to write their state.
 local blocked <const> = { "vfio", "vhost%-user", "virtfs", "virtio%-9p", "ivshmem" }
 
--- A new QEMU has a guest's state, but has not set the timers of an emulated riscv64 hart (QEMU 7.2). A kernel with
--- high resolution timers may wait for the lost one for ever; without, it sets the next whenever it was idle.
-local function loses_timers(guest)
-    return guest.arch == "riscv64" and guest.emulated
-        and not (" " .. (guest.desc.append or "") .. " "):find(" highres=off ", 1, true)
-end
-
--- Why, and whether that is also against forks from a snapshot.
 local function why_not_live(guest)
-    if loses_timers(guest) then
-        return "QEMU loses the timers of an emulated riscv64 guest that wakes, unless its kernel was started with "
-            .. "'highres=off' (option append, where its image is started without a boot loader)", true
-    elseif not guest.desc.ram then
+    if not guest.desc.ram then
         return "its memory is in no file"
     end
     for _, arg in ipairs(guest.spec.qemu_args or {}) do
         for _, name in ipairs(blocked) do
             if arg:find(name) then
-                return ("the state of a device that was added by qemu_args (%s) cannot be written"):format(arg), true
+                return ("the state of a device that was added by qemu_args (%s) cannot be written"):format(arg)
             end
         end
         if arg:find("memory%-backend") then
@@ -61,11 +50,12 @@ function M.of(guest)
     if type(guest) ~= "table" or type(guest.spec) ~= "table" then
         errors.fail("usage", "vm.features: a guest expected, got %s", options.show(guest))
     end
-    local why, also_snapshot = why_not_live(guest)
+    local why = why_not_live(guest)
     local snapshot, no_snapshot = snapshots_work(guest)
     local fork = "live"
     if why then
-        fork = snapshot and not also_snapshot and "snapshot" or "boot"
+        local blocks = why:find("qemu_args", 1, true) and not why:find("memory", 1, true)
+        fork = snapshot and not blocks and "snapshot" or "boot"
         if fork == "boot" and no_snapshot then
             why = why .. "; " .. no_snapshot
         end

@@ -54,7 +54,7 @@ local ARCHES = {
         memory_min = 128 * MIB, features = { power_button = true, panic_event = true } },
     ppc64le = { deb_arch = "ppc64el", kernel = "linux-image-powerpc64le", append = "console=hvc0",
         memory_min = 256 * MIB, features = { power_button = false, panic_event = true } },
-    riscv64 = { deb_arch = "riscv64", kernel = "linux-image-riscv64", append = "console=ttyS0 highres=off",
+    riscv64 = { deb_arch = "riscv64", kernel = "linux-image-riscv64", append = "console=ttyS0",
         memory_min = 256 * MIB, features = { power_button = false, panic_event = false } },
     s390x = { deb_arch = "s390x", kernel = "linux-image-s390x", append = "console=ttysclp0",
         memory_min = 128 * MIB, features = { power_button = true, panic_event = true } },

@@ -10,6 +10,7 @@ local scope = require "vm.task.scope"
 local shallow = require "vm.shallow"
 local spec_of = require "vm.guest.spec"
 local task = require "vm.task"
+local timers = require "vm.guest.timers"
 local transport = require "vm.guest.transport"
 local wake = require "vm.guest.wake"
 
@@ -175,6 +176,9 @@ local function make(template, opts, what)
             start_snapshot(self)
         else
             self:raise("fork", self:change(self.domain.start, self.domain, {}))
+        end
+        if template.way ~= "boot" then
+            timers.set_again(self, "fork")
         end
         self:check_open("fork")
         if self.life ~= "ended" then
